@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: MIT
+// The process's mm: its notifiers, and every change of a mapping with the notifier calls that the
+// kernel makes around it. The change itself is the real syscall.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <vector>
+
+#include "mem/memory.h"
+#include "soft/mm/notifier.h"
+#include "soft/mm/pinned_pages.h"
+
+namespace i915u::soft {
+
+struct AddressSpaceImpl;
+
+class AddressSpace final : public Memory {
+ public:
+  /// The one of this process. After a fork the child has its own, with no notifiers.
+  static AddressSpace& current();
+
+  // --- Memory: with no notifier and no pin on the mm each is the plain syscall and nothing else.
+  int64_t mmap(uint64_t addr, uint64_t len, int prot, int flags, int fd, int64_t off) override;
+  int munmap(uint64_t addr, uint64_t len) override;
+  int mprotect(uint64_t addr, uint64_t len, int prot) override;
+  int64_t mremap(uint64_t old_addr, uint64_t old_len, uint64_t new_len, int flags,
+                 uint64_t new_addr) override;
+  int madvise(uint64_t addr, uint64_t len, int advice) override;
+  int mlock(uint64_t addr, uint64_t len) override;
+  int munlock(uint64_t addr, uint64_t len) override;
+  int64_t move_pages(uint64_t count, const uint64_t* pages, const int* nodes, int* status,
+                     int flags) override;
+  int ftruncate(int fd, int64_t len) override;
+  int fallocate(int fd, int mode, int64_t off, int64_t len) override;
+  pid_t fork() override;
+
+  // --- notifiers
+  void notifier_register(MmuNotifier&);
+  void notifier_unregister(MmuNotifier&);  ///< returns when no call to it is running
+  void interval_insert(IntervalNotifier&, uint64_t start, uint64_t len);
+  void interval_remove(IntervalNotifier&);  ///< returns when no call to it is running
+  /// kernel: mmu_interval_read_begin. Waits while an invalidate of this range is in progress.
+  uint64_t read_begin(IntervalNotifier&);
+  /// kernel: mmu_interval_read_retry. Under the lock that invalidate() takes around set_seq.
+  bool read_retry(IntervalNotifier&, uint64_t seq);
+  void set_seq(IntervalNotifier&, uint64_t cur_seq);
+
+  // --- page lookup
+  /// kernel: pin_user_pages_fast over [start, start+len), page-aligned, with FOLL_WRITE if `write`.
+  /// Faults missing pages in. Null with *err = -EFAULT (a hole, no permission, a device mapping).
+  std::shared_ptr<PinnedPages> pin_user_pages(uint64_t start, uint64_t len, bool write, int* err);
+  /// A mapping that has no struct pages (VM_PFNMAP): page lookup refuses it. For GEM mmaps.
+  void add_pfnmap(uint64_t start, uint64_t len);
+
+  /// Pins taken and given back since the process began, in pages (/proc/vmstat nr_foll_pin_*).
+  uint64_t pins_acquired() const;
+  uint64_t pins_released() const;
+  uint64_t invalidates() const;  ///< invalidate_range_start calls so far
+  /// Which process this is the mm of: a forked child's differs (kernel: current->mm).
+  uint64_t id() const;
+
+ private:
+  AddressSpace();
+  ~AddressSpace() override;
+  friend class PinnedPages;
+  std::unique_ptr<AddressSpaceImpl> impl_;
+};
+
+}  // namespace i915u::soft

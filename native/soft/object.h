@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: MIT
+// A GEM object (kernel: drm_i915_gem_object): what userptr, the GEM calls and execbuf share of it.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "soft/pages.h"
+#include "sync/mutex.h"
+
+namespace i915u::soft {
+
+class SoftDevice;
+class Vma;    // one binding of an object into an address space of the GPU: vm.h
+class Fence;  // request.h
+
+extern const sync::LockClass object_lock_class;
+
+class Object : public std::enable_shared_from_this<Object> {
+ public:
+  Object(SoftDevice& dev, uint64_t size);
+  virtual ~Object();
+
+  SoftDevice& dev;
+  const uint64_t size;  ///< bytes, a multiple of 4096
+
+  virtual bool is_userptr() const { return false; }
+  virtual bool is_readonly() const { return false; }
+
+  /// The reservation lock (kernel: obj->base.resv, a ww_mutex). Guards vmas, fences and pages.
+  sync::Mutex lock{object_lock_class};
+
+  /// Pages for a binding; `lock` held. Null with *err: -EFAULT, -EAGAIN (userptr: not looked up),
+  /// -ENOMEM, -ENOSPC.
+  virtual std::shared_ptr<Pages> get_pages(int* err) = 0;
+
+  /// Removes every binding (kernel: i915_gem_object_unbind with UNBIND_ACTIVE): waits for the
+  /// requests that use one. `lock` held; it is dropped while waiting. 0 or -errno.
+  int unbind();
+
+  /// Waits for the requests that use the object: all of them, or only the one that writes it.
+  /// `lock` NOT held. deadline: absolute ns, sync::forever. 0 or -ETIME.
+  int wait(bool all, uint64_t deadline);
+  bool busy();
+
+  /// The last handle of it is gone (gem close, file close): called once, no lock held.
+  virtual void handles_gone() {}
+};
+
+}  // namespace i915u::soft

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: MIT
+// Readers and writers. RwSemaphore is as fair as the kernel's: a waiting writer holds back the
+// readers that come after it. RwLock is the kernel's rwlock_t: short, never held while sleeping.
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <mutex>
+
+#include "sync/class.h"
+
+namespace i915u::sync {
+
+class RwSemaphore {
+ public:
+  explicit RwSemaphore(const LockClass& cls) : cls_(&cls) {}
+  RwSemaphore(const RwSemaphore&) = delete;
+  RwSemaphore& operator=(const RwSemaphore&) = delete;
+
+  void down_read(Where = Where::current());
+  bool down_read_trylock(Where = Where::current());
+  void up_read();
+  void down_write(Where = Where::current());
+  bool down_write_trylock(Where = Where::current());
+  void up_write();
+  const LockClass& lock_class() const { return *cls_; }
+
+ private:
+  const LockClass* cls_;
+  std::mutex m_;
+  std::condition_variable readers_cv_, writers_cv_;
+  uint32_t readers_ = 0;  ///< readers that hold it
+  uint32_t writers_waiting_ = 0;
+  bool writer_ = false;
+};
+
+class RwLock : public RwSemaphore {
+ public:
+  using RwSemaphore::RwSemaphore;
+};
+
+class ReadGuard {
+ public:
+  explicit ReadGuard(RwSemaphore& s, Where w = Where::current()) : s_(s) { s_.down_read(w); }
+  ~ReadGuard() { s_.up_read(); }
+  ReadGuard(const ReadGuard&) = delete;
+  ReadGuard& operator=(const ReadGuard&) = delete;
+
+ private:
+  RwSemaphore& s_;
+};
+
+class WriteGuard {
+ public:
+  explicit WriteGuard(RwSemaphore& s, Where w = Where::current()) : s_(s) { s_.down_write(w); }
+  ~WriteGuard() { s_.up_write(); }
+  WriteGuard(const WriteGuard&) = delete;
+  WriteGuard& operator=(const WriteGuard&) = delete;
+
+ private:
+  RwSemaphore& s_;
+};
+
+}  // namespace i915u::sync

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: MIT
+// Runs the native tests, each in this process, and prints KTAP. Usage: native-test [-l] [SUBSTRING]
+#include <cstdio>
+#include <cstring>
+#include <vector>
+
+#include "test/harness.h"
+
+namespace i915u::test {
+
+Case* Case::first;
+
+namespace {
+struct Stop {
+  bool skipped;
+  std::string why;
+};
+}  // namespace
+
+void fail(const char* file, int line, const std::string& what) {
+  throw Stop{false, std::string(file) + ":" + std::to_string(line) + ": " + what};
+}
+void skip(const std::string& why) {
+  throw Stop{true, why};
+}
+
+}  // namespace i915u::test
+
+int main(int argc, char** argv) {
+  using namespace i915u::test;
+  const bool list = argc > 1 && !strcmp(argv[1], "-l");
+  const char* pick = argc > 1 + list ? argv[1 + list] : "";
+  std::vector<Case*> cases;
+  for (Case* c = Case::first; c; c = c->next)
+    if (strstr(c->name, pick) || strstr(c->file, pick)) cases.insert(cases.begin(), c);
+  if (list) {
+    for (Case* c : cases) puts(c->name);
+    return 0;
+  }
+  setvbuf(stdout, nullptr, _IOLBF, 0);
+  printf("KTAP version 1\n1..%zu\n", cases.size());
+  int n = 0, failed = 0, skipped = 0;
+  for (Case* c : cases) {
+    n++;
+    try {
+      c->run();
+      printf("ok %d %s\n", n, c->name);
+    } catch (const Stop& s) {
+      if (s.skipped) {
+        skipped++;
+        printf("ok %d %s # SKIP %s\n", n, c->name, s.why.c_str());
+      } else {
+        failed++;
+        printf("# %s\nnot ok %d %s\n", s.why.c_str(), n, c->name);
+      }
+    }
+  }
+  printf("# passed %d, failed %d, skipped %d\n", n - failed - skipped, failed, skipped);
+  return cases.empty() || failed ? 1 : 0;
+}
