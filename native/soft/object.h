@@ -45,8 +45,29 @@ class Object : public std::enable_shared_from_this<Object> {
   int wait(bool all, uint64_t deadline);
   bool busy();
 
+  /// What GEM_BUSY answers: the writer's class + 1 in the low 16 bits, a mask of the readers'
+  /// classes in the high.
+  uint32_t busy_mask();
+
   /// The last handle of it is gone (gem close, file close): called once, no lock held.
   virtual void handles_gone() {}
+
+  /// The GPU may have written since the pages were got (kernel: obj->mm.dirty).
+  std::atomic<bool> dirty{false};
+
+ private:
+  friend class Vm;
+  friend class ExecBuffer;
+  // The fences have a lock of their own, never held while sleeping: a notifier asks for them while
+  // an execbuf holds `lock` (kernel: dma_resv readers go by RCU).
+  sync::SpinLock resv_lock_;
+  std::shared_ptr<Fence> writer_;
+  std::vector<std::shared_ptr<Fence>> readers_;
+  std::vector<std::shared_ptr<Vma>> vmas_;  // `lock`
+
+  void add_fence(std::shared_ptr<Fence> f, bool write);
+  void prune();
+  std::vector<std::shared_ptr<Fence>> fences(bool all);
 };
 
 }  // namespace i915u::soft

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: MIT
+// One GPU, shared by every file that is open on it (kernel: drm_i915_private and intel_gt).
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+
+#include "soft/device.h"
+#include "soft/faults.h"
+#include "sync/rwsem.h"
+
+namespace i915u::soft {
+
+class Engine;
+class Pool;
+class Strategy;
+
+/// Skylake GT2's engines, in the order of the driver's engine ids.
+enum EngineId : uint32_t { rcs0, bcs0, vcs0, vecs0, num_engines };
+
+/// What happened since the GPU was made, and what is alive now.
+struct GpuCounters {
+  std::atomic<uint64_t> requests{0}, batches{0}, commands{0}, gpu_faults{0}, resets{0};
+  std::atomic<uint64_t> objects{0}, object_bytes{0}, contexts{0}, vms{0}, bindings{0}, fences{0};
+};
+
+struct Gpu {
+  explicit Gpu(const SoftOptions& o);
+  /// Cancels what still runs and joins the engine threads, in bounded time. Every file is closed.
+  ~Gpu();
+  Gpu(const Gpu&) = delete;
+  Gpu& operator=(const Gpu&) = delete;
+
+  const SoftOptions options;
+  GpuCounters counters;
+
+  std::atomic<uint32_t> faults, fault_one_in;
+  /// Does the fault strike now? One in fault_one_in times, from the options' seed.
+  bool fault(Fault f);
+
+  sync::RwLock notifier_lock;  ///< kernel: i915->mm.notifier_lock
+  std::shared_ptr<Strategy> strategy;
+  std::shared_ptr<Pool> pool;
+  std::array<std::unique_ptr<Engine>, num_engines> engines;  ///< never null
+
+ private:
+  std::atomic<uint64_t> fault_draws_{0};
+};
+
+/// What user-space may do beyond its own (kernel: capable()).
+bool capable_sys_admin();
+bool capable_sys_nice();
+
+}  // namespace i915u::soft
