@@ -49,6 +49,7 @@ class Object : public std::enable_shared_from_this<Object> {
   /// classes in the high.
   uint32_t busy_mask();
 
+  std::atomic<uint32_t> handles{0};  ///< in all files (kernel: handle_count); File counts them
   /// The last handle of it is gone (gem close, file close): called once, no lock held.
   virtual void handles_gone() {}
 

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: MIT
+#include "soft/fd_registry.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <vector>
+
+namespace i915u::soft {
+
+namespace {
+const sync::LockClass registry_class{"fd_registry"};
+
+// Asked again later when another thread is just opening it: nothing is lost by a wrong no.
+bool open_elsewhere(int own) {
+  if (fcntl(own, F_SETLEASE, F_WRLCK) != 0) return true;
+  fcntl(own, F_SETLEASE, F_UNLCK);
+  return false;
+}
+}  // namespace
+
+FdRegistry::FdRegistry() : lock_(registry_class) {}
+
+int FdRegistry::add(int own, int mode, std::shared_ptr<void> what, uint64_t* inode) {
+  struct stat st;
+  if (fstat(own, &st) != 0) return -errno;
+  *inode = st.st_ino;
+  sync::Guard g(lock_);
+  if (entries_.contains(st.st_ino)) return 0;
+  const int fd = fcntl(own, F_DUPFD_CLOEXEC, 0);
+  if (fd < 0) return -errno;
+  entries_.emplace(st.st_ino, Entry{fd, mode, st.st_dev, std::move(what)});
+  return 0;
+}
+
+int FdRegistry::open(uint64_t inode, int cloexec) {
+  sync::Guard g(lock_);
+  const auto it = entries_.find(inode);
+  if (it == entries_.end()) return -ENOENT;
+  char path[32];
+  snprintf(path, sizeof(path), "/proc/self/fd/%d", it->second.own);
+  const int fd = ::open(path, it->second.mode | cloexec);
+  return fd < 0 ? -errno : fd;
+}
+
+std::shared_ptr<void> FdRegistry::find(int fd, uint64_t* inode, int* err) {
+  struct stat st;
+  *err = -EBADF;
+  if (fstat(fd, &st) != 0) return nullptr;
+  *err = -EINVAL;
+  sync::Guard g(lock_);
+  const auto it = entries_.find(st.st_ino);
+  if (it == entries_.end() || it->second.dev != st.st_dev) return nullptr;
+  *inode = st.st_ino;
+  *err = 0;
+  return it->second.what;
+}
+
+void FdRegistry::reap() {
+  std::vector<Entry> gone;  // released without the lock: an object's end takes others
+  {
+    sync::Guard g(lock_);
+    for (auto it = entries_.begin(); it != entries_.end();) {
+      if (open_elsewhere(it->second.own)) {
+        ++it;
+        continue;
+      }
+      gone.push_back(std::move(it->second));
+      it = entries_.erase(it);
+    }
+  }
+  for (Entry& e : gone) ::close(e.own);
+}
+
+void FdRegistry::clear() {
+  std::map<uint64_t, Entry> all;
+  {
+    sync::Guard g(lock_);
+    all.swap(entries_);
+  }
+  for (auto& [ino, e] : all) ::close(e.own);
+}
+
+}  // namespace i915u::soft
