@@ -1,0 +1,323 @@
+// SPDX-License-Identifier: MIT
+#include "stress/run.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "drm/chipset.h"
+#include "drm/ioctls.h"
+#include "stress/era.h"
+#include "stress/leaks.h"
+#include "stress/stressor.h"
+#include "stress/submitter.h"
+#include "sync/clock.h"
+
+namespace i915u::stress {
+
+namespace {
+
+// Far below where the kernel puts mappings of its own choice, so that nobody takes a place that a
+// stressor has unmapped for a moment. 256 MiB a cell, in whose second half mremap moves things.
+#if defined(__SANITIZE_THREAD__)
+constexpr uint64_t arena = 0x4000000000;  // the low of the ranges that ThreadSanitizer leaves
+#else
+constexpr uint64_t arena = 0x300000000000;
+#endif
+constexpr uint64_t cell_stride = 0x10000000;
+
+uint64_t default_timeout(const Config& cfg, const Device& dev) {
+  if (cfg.op_timeout_ns) return cfg.op_timeout_ns;
+  return dev.is_soft() ? 5000000000u : 30000000000u;
+}
+
+/// What the kernel says of a thread that hangs. Never /proc/PID/status or maps: on 6.1 they block
+/// behind a task that is stuck in the notifier.
+std::string kernel_view(int tid) {
+  std::string all;
+  for (const char* what : {"wchan", "syscall", "stack"}) {
+    const std::string path = "/proc/self/task/" + std::to_string(tid) + "/" + what;
+    const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    if (fd < 0) continue;
+    char buf[400];
+    const ssize_t n = ::read(fd, buf, sizeof buf);
+    ::close(fd);
+    if (n > 0) all += std::string(what) + ": " + std::string(buf, static_cast<size_t>(n)) + "\n";
+  }
+  return all;
+}
+
+}  // namespace
+
+bool find_caps(Device& dev, Caps* caps, std::string* why) {
+  using namespace uapi;
+  caps->gen = graphics_version(dev);
+  if (caps->gen <= 0) {
+    int id = 0;
+    i915_getparam(dev, I915_PARAM_CHIPSET_ID, &id);
+    *why = "chipset " + hex(static_cast<uint32_t>(id)) + " is not one whose commands we can write";
+    return false;
+  }
+  const auto has = [&](int32_t param) {
+    int v = 0;
+    return i915_getparam(dev, param, &v) == 0 && v > 0;
+  };
+  // Full 48-bit addresses are what the fixed places need.
+  caps->softpin = caps->gen >= 80 && has(I915_PARAM_HAS_EXEC_SOFTPIN);
+  caps->engines = {I915_EXEC_RENDER};
+  if (has(I915_PARAM_HAS_BLT)) caps->engines.push_back(I915_EXEC_BLT), caps->has_blt = true;
+  if (has(I915_PARAM_HAS_BSD) && caps->gen >= 70) caps->engines.push_back(I915_EXEC_BSD);
+  if (has(I915_PARAM_HAS_VEBOX)) caps->engines.push_back(I915_EXEC_VEBOX);
+  uint32_t handle = 0;
+  alignas(page_size) static char page[page_size];
+  const auto at = reinterpret_cast<uint64_t>(page);
+  if (const int err = gem_userptr(dev, at, page_size, 0, &handle)) {
+    *why = std::string("GEM_USERPTR failed with ") + strerror(-err) +
+           (err == -ENODEV ? ": the driver or its kernel has no userptr" : "");
+    return false;
+  }
+  gem_close(dev, handle);
+  if (gem_userptr(dev, at, page_size, I915_USERPTR_READ_ONLY, &handle) == 0) {
+    caps->read_only = true;
+    gem_close(dev, handle);
+  }
+  return true;
+}
+
+Run::Run(Device& d, Config c, Board& b, std::string n)
+    : dev(d),
+      mem(d.memory()),
+      cfg(std::move(c)),
+      board(b),
+      node(std::move(n)),
+      op_timeout_ns_(default_timeout(cfg, d)) {}
+
+Run::~Run() = default;
+
+bool Run::take_op() {
+  return !cfg.operations || ops_.fetch_add(1) < cfg.operations;
+}
+
+void Run::launch() {
+  board.pid = getpid();
+  board.state = RunState::setup;
+  conductor_ = sync::Thread("conductor", [this] { conduct(); });
+}
+
+bool Run::join() {
+  conductor_.join();
+  return !hung_;
+}
+
+uint32_t Run::new_slot(const std::string& kind, const std::string& name) {
+  const uint32_t i = board.n_threads.load();
+  if (i >= max_threads) return max_threads;
+  ThreadSlot& s = board.threads[i];
+  name.copy(s.name, sizeof s.name - 1);
+  kind.copy(s.kind, sizeof s.kind - 1);
+  board.n_threads.store(i + 1);
+  recorders_.push_back(std::make_unique<Recorder>(board, i));
+  blamed_.push_back(false);
+  return i;
+}
+
+void Run::skip(const std::string& what, const std::string& why) {
+  const uint32_t i = board.n_skips.load();
+  if (i >= max_skips) return;
+  what.copy(board.skips[i].what, sizeof board.skips[i].what - 1);
+  why.copy(board.skips[i].why, sizeof board.skips[i].why - 1);
+  board.n_skips.store(i + 1);
+}
+
+bool Run::map_cells(std::string* why) {
+  constexpr Shape shapes[] = {Shape::plain, Shape::overlap, Shape::plain, Shape::adjacent,
+                              Shape::read_only};
+  const std::vector<uint64_t> sizes =
+      cfg.sizes.empty() ? std::vector<uint64_t>{page_size, 16 * page_size, 512 * page_size,
+                                                4 * page_size, 64 * page_size}
+                        : cfg.sizes;
+  for (uint32_t i = 0; i < std::min(cfg.cells, max_cells); i++) {
+    // Shapes, backings and sizes advance at different steps, so that they meet in all ways.
+    Shape shape = shapes[(i / sizes.size() + i) % std::size(shapes)];
+    if (shape == Shape::read_only && !caps.read_only) shape = Shape::plain;
+    const Backing backing = i % 4 == 3 ? Backing::memfd : Backing::anon;
+    auto c = std::make_unique<Cell>(i, arena + (i + 1) * cell_stride, sizes[i % sizes.size()],
+                                    backing, shape);
+    if (const int err = c->map(mem)) {
+      *why = "mapping " + std::to_string(c->len) + " bytes at " + hex(c->addr) + " failed with " +
+             strerror(-err);
+      return false;
+    }
+    cells.push_back(std::move(c));
+  }
+  return true;
+}
+
+void Run::probe_era(Recorder& rec) {
+  const Era expected = era_expected(*this);
+  uint64_t munmap_ns = 0;
+  const Era measured = era_measured(*this, rec, arena, &munmap_ns);
+  board.era_expected = static_cast<uint32_t>(cfg.era == Era::unknown ? expected : cfg.era);
+  board.era_measured = static_cast<uint32_t>(measured);
+  board.era_munmap_ns = munmap_ns;
+  era = cfg.era != Era::unknown ? cfg.era : expected != Era::unknown ? expected : measured;
+  if (era == Era::waits && measured == Era::no_wait)
+    report(rec, ViolationKind::era, no_cell,
+           "munmap returned after " + std::to_string(munmap_ns / 1000) +
+               " us, while a batch that uses the memory still ran: before 6.8 the notifier waits "
+               "for it (--era no-wait if this kernel has the later behaviour backported)");
+}
+
+bool Run::setup(Recorder& rec, std::string* why) {
+  if (!find_caps(dev, &caps, why)) return false;
+  if (caps.gen >= 80) gates = Gates::create(dev);
+  if (!gates) skip("gates", "batches cannot wait for the CPU here: fewer races are forced");
+  if (!caps.read_only) skip("read-only objects", "the device has no read-only page table entries");
+  probe_era(rec);
+  return map_cells(why);
+}
+
+void Run::start(const std::string& kind, uint32_t n, void (*body)(Run&, Recorder&, uint32_t, void*),
+                void* arg) {
+  const std::string name = kind + "/" + std::to_string(n);
+  const uint32_t slot = new_slot(kind, name);
+  if (slot >= max_threads) return;
+  Recorder* rec = recorders_[slot].get();
+  working_++;
+  threads_.emplace_back(name, [this, rec, slot, body, arg] {
+    rec->slot().tid = static_cast<int32_t>(syscall(SYS_gettid));
+    body(*this, *rec, slot, arg);
+    working_--;
+  });
+}
+
+static void stress_body(Run& run, Recorder& rec, uint32_t slot, void* arg) {
+  const StressorInfo& info = *static_cast<const StressorInfo*>(arg);
+  Rng rng(run.cfg.seed * 7368787 + slot);
+  Oracle oracle(rec);
+  Stress s{run, rec, rng, oracle};
+  std::vector<Cell*> fit;
+  for (auto& c : run.cells)
+    if (info.fits(*c)) fit.push_back(c.get());
+  while (!run.stopping() && run.take_op()) {
+    Cell& c = *fit[rng.below(fit.size())];
+    {
+      std::unique_lock l(c.change_lock, std::try_to_lock);
+      if (!l) {  // another one is at it; do not stand in line where others are free
+        if (fit.size() > 1) {
+          sync::yield();
+          continue;
+        }
+        l.lock();
+      }
+      info.change(s, c);
+    }
+    rec.slot().ops.fetch_add(1, std::memory_order_relaxed);
+    if (run.cfg.pause_ns) sync::sleep_ns(rng.below(run.cfg.pause_ns));
+  }
+}
+
+void Run::start_stressors() {
+  for (auto* info = stressors; *info; info++) {
+    const auto& names = cfg.stressors;
+    if (!names.empty() && std::find(names.begin(), names.end(), (*info)->name) == names.end())
+      continue;
+    std::string why = (*info)->missing(*this);
+    if (why.empty() &&
+        std::none_of(cells.begin(), cells.end(), [&](auto& c) { return (*info)->fits(*c); }))
+      why = "no area of this run fits: try more objects or larger sizes";
+    if (!why.empty()) {
+      skip((*info)->name, why);
+      continue;
+    }
+    for (uint32_t n = 0; n < cfg.threads_per_stressor; n++)
+      start((*info)->name, n, stress_body, const_cast<StressorInfo*>(*info));
+  }
+}
+
+void Run::check_liveness(uint64_t now) {
+  for (uint32_t i = 0; i < recorders_.size(); i++) {
+    ThreadSlot& s = board.threads[i];
+    const uint64_t begin = s.op_begin_ns.load();
+    if (blamed_[i] || begin == 0 || now < begin + op_timeout_ns_) continue;
+    blamed_[i] = true;
+    const char* op = op_names[s.op.load() % static_cast<uint32_t>(Op::count)];
+    const TraceEntry& e = s.trace[(s.trace_at.load() + trace_length - 1) % trace_length];
+    Violation* v = report(*recorders_[i], ViolationKind::liveness, e.cell,
+                          std::string(s.name) + " has been in " + op + " for " +
+                              std::to_string((now - begin) / 1000000) + " ms");
+    if (v) {
+      v->addr = e.addr;
+      kernel_view(s.tid).copy(v->where, sizeof v->where - 1);
+    }
+    request_stop();
+  }
+}
+
+bool Run::threads_end(uint64_t deadline) {
+  while (working_.load() && sync::now_ns() < deadline) {
+    board.beat_ns = sync::now_ns();
+    check_liveness(sync::now_ns());
+    sync::sleep_ns(1000000);
+  }
+  return working_.load() == 0;
+}
+
+void Run::watch() {
+  const uint64_t end = board.start_ns + static_cast<uint64_t>(std::min(cfg.seconds, 1e9) * 1e9);
+  while (!stopping() && working_.load()) {
+    const uint64_t now = sync::now_ns();
+    board.beat_ns = now;
+    if (now >= end) break;
+    check_liveness(now);
+    sync::sleep_ns(std::min<uint64_t>(20000000, end - now));
+  }
+  request_stop();
+}
+
+void Run::conduct() {
+  new_slot("run", "run");
+  Recorder& rec = *recorders_[0];
+  LeakCheck leaks(dev);
+  std::string why;
+  if (!setup(rec, &why)) {
+    why.copy(board.error, sizeof board.error - 1);
+    gates.reset();
+    board.state = RunState::failed;
+    return;
+  }
+  board.start_ns = sync::now_ns();
+  board.state = RunState::running;
+  for (uint32_t i = 0; i < cfg.submitters; i++)
+    start(
+        "submit", i,
+        [](Run& run, Recorder& r, uint32_t slot, void*) { Submitter(run, r, slot - 1).loop(); },
+        nullptr);
+  start_stressors();
+  watch();
+  board.end_ns = sync::now_ns();
+  board.state = RunState::stopping;
+  // A thread that hangs is found out after op_timeout_ns; then there is nothing to wait for.
+  const bool blamed = std::find(blamed_.begin(), blamed_.end(), true) != blamed_.end();
+  if (!threads_end(sync::now_ns() + (blamed ? 500000000u : 2 * op_timeout_ns_))) {
+    hung_ = true;
+    for (auto& t : threads_) t.forget();
+  } else {
+    threads_.clear();
+    Oracle oracle(rec);
+    Rng rng(cfg.seed);
+    for (auto& c : cells) oracle.sample(*c, rng, 0, c->pages, 64, "at the end of the run");
+    for (auto& c : cells) c->unmap(mem);
+    gates.reset();
+    leaks.check(rec);
+    cells.clear();
+  }
+  board.state = RunState::done;
+}
+
+}  // namespace i915u::stress

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: MIT
+// One stress run: its cells, threads, gates and watchdog, over any Device.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "drm/device.h"
+#include "stress/board.h"
+#include "stress/cell.h"
+#include "stress/config.h"
+#include "stress/gate.h"
+#include "sync/thread.h"
+
+namespace i915u::stress {
+
+struct StressorInfo;
+
+/// What the device can do, asked once.
+struct Caps {
+  int gen = 0;  ///< graphics version times 10
+  bool softpin = false;
+  bool has_blt = false;
+  bool read_only = false;         ///< I915_USERPTR_READ_ONLY is taken
+  std::vector<uint64_t> engines;  ///< I915_EXEC_* ring selectors that exist
+};
+
+/// Null and *why when the device is not one that can be stressed.
+bool find_caps(Device& dev, Caps* caps, std::string* why);
+
+class Run {
+ public:
+  /// `board` and `dev` outlive the run. `node`: the DRM node's path, empty for soft.
+  Run(Device& dev, Config cfg, Board& board, std::string node);
+  ~Run();
+
+  /// Starts a thread that does all of it; the board's state tells how far it is.
+  void launch();
+  void request_stop() { stop_.store(true); }
+  /// Waits for the end. False: threads of the run hang, and only _exit() gets rid of them; the run
+  /// and its device must then not be destroyed.
+  bool join();
+
+  // --- what submitters and stressors use
+  Device& dev;
+  Memory& mem;
+  const Config cfg;
+  Board& board;
+  const std::string node;
+  Caps caps;
+  Era era = Era::unknown;        ///< to judge by
+  std::unique_ptr<Gates> gates;  ///< null where batches cannot wait for the CPU
+  std::vector<std::unique_ptr<Cell>> cells;
+
+  bool stopping() const { return stop_.load(std::memory_order_relaxed); }
+  /// Takes one operation from the run's budget; false when it is used up.
+  bool take_op();
+  uint64_t op_timeout_ns() const { return op_timeout_ns_; }
+
+ private:
+  void conduct();
+  bool setup(Recorder& rec, std::string* why);
+  bool map_cells(std::string* why);
+  void probe_era(Recorder& rec);
+  uint32_t new_slot(const std::string& kind, const std::string& name);
+  void skip(const std::string& what, const std::string& why);
+  void start(const std::string& kind, uint32_t n, void (*body)(Run&, Recorder&, uint32_t, void*),
+             void* arg);
+  void start_stressors();
+  void watch();
+  void check_liveness(uint64_t now);
+  bool threads_end(uint64_t deadline);
+
+  std::atomic<bool> stop_{false};
+  std::atomic<uint64_t> ops_{0};
+  std::atomic<uint32_t> working_{0};  ///< threads that have not ended
+  const uint64_t op_timeout_ns_;
+  bool hung_ = false;
+  std::vector<bool> blamed_;  ///< by slot: its hang has been reported
+  std::vector<std::unique_ptr<Recorder>> recorders_;
+  std::vector<sync::Thread> threads_;
+  sync::Thread conductor_;
+};
+
+}  // namespace i915u::stress
