@@ -6,7 +6,8 @@
  *   -l  list the tests and what each proves; needs no GPU
  *   -d  the render node, instead of the first one that i915 drives
  *
- * Errnos are those of kernel 5.12 and later (the rewrite on mmu_interval_notifier).
+ * Errnos are those of kernel 5.13 and later: ed29c2691188 moved userptr to mmu_interval_notifier,
+ * c6bcc0c2fdfd refuses UNSYNCHRONIZED.
  */
 #define _GNU_SOURCE
 #include <errno.h>
