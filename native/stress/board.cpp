@@ -12,6 +12,14 @@
 
 #include "sync/clock.h"
 
+// Traces are read while their threads write them: a torn entry is a wrong line in a report, no
+// more.
+#if defined(__SANITIZE_THREAD__)
+#define RACY_COPY __attribute__((no_sanitize("thread"), noinline))
+#else
+#define RACY_COPY
+#endif
+
 namespace i915u::stress {
 
 const char* const op_names[] = {
@@ -93,6 +101,42 @@ Board* board_map(int fd, bool writable, int* err) {
   return b;
 }
 
+std::string bounded(const char* s, size_t size) {
+  return std::string(s, strnlen(s, size));
+}
+
+const char* op_name(Op op) {
+  const auto i = static_cast<size_t>(op);
+  return i < std::size(op_names) ? op_names[i] : "?";
+}
+
+uint64_t percentile(const Histogram& h, double part, uint64_t* count) {
+  uint64_t all = 0, below = 0;
+  for (const auto& c : h.count) all += c.load(std::memory_order_relaxed);
+  *count = all;
+  for (uint32_t b = 0; b < Histogram::buckets; b++) {
+    below += h.count[b].load(std::memory_order_relaxed);
+    if (all && static_cast<double>(below) >= part * static_cast<double>(all))
+      return std::min(Histogram::value(b), h.max_ns.load());
+  }
+  return 0;
+}
+
+// The writer may be at work on the oldest entry: it is left out, and so is what was never written.
+RACY_COPY ThreadView view_thread(const Board& b, uint32_t slot, uint64_t now_ns) {
+  const ThreadSlot& s = b.threads[slot];
+  ThreadView v{bounded(s.name, sizeof s.name), bounded(s.kind, sizeof s.kind), {}, 0, {}};
+  const uint64_t begin = s.op_begin_ns.load();
+  if (begin && begin <= now_ns) {
+    v.op = op_name(static_cast<Op>(s.op.load()));
+    v.op_ns = now_ns - begin;
+  }
+  const uint64_t at = s.trace_at.load(std::memory_order_acquire);
+  for (uint64_t i = at >= trace_length ? at - trace_length + 1 : 0; i < at; i++)
+    v.trace.push_back(s.trace[i % trace_length]);
+  return v;
+}
+
 void board_unmap(Board* b) {
   ::munmap(b, sizeof(Board));
 }
@@ -116,6 +160,13 @@ int64_t Recorder::end(int64_t result, bool timed) {
   return result;
 }
 
+RACY_COPY static void collect(const ThreadSlot& s, uint32_t cell, std::vector<TraceEntry>* near) {
+  for (uint32_t i = 0; i < trace_length; i++) {
+    const TraceEntry& e = s.trace[i];
+    if (e.begin_ns && (cell == no_cell || e.cell == cell)) near->push_back(e);
+  }
+}
+
 Violation* report(Recorder& r, ViolationKind kind, uint32_t cell, const std::string& text) {
   Board& b = r.board();
   const uint32_t n = b.n_violations.fetch_add(1);
@@ -129,9 +180,7 @@ Violation* report(Recorder& r, ViolationKind kind, uint32_t cell, const std::str
   text.copy(v.text, sizeof v.text - 1);
   std::vector<TraceEntry> near;
   const uint32_t threads = std::min(b.n_threads.load(), max_threads);
-  for (uint32_t t = 0; t < threads; t++)
-    for (const TraceEntry& e : b.threads[t].trace)
-      if (e.begin_ns && (cell == no_cell || e.cell == cell)) near.push_back(e);
+  for (uint32_t t = 0; t < threads; t++) collect(b.threads[t], cell, &near);
   std::sort(near.begin(), near.end(),
             [](const TraceEntry& a, const TraceEntry& c) { return a.begin_ns < c.begin_ns; });
   const size_t drop = near.size() > around_length ? near.size() - around_length : 0;

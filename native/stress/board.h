@@ -150,6 +150,19 @@ int board_create();
 Board* board_map(int fd, bool writable, int* err);
 void board_unmap(Board* b);
 
+/// A reader's copy of one thread: whatever another process wrote, indices and strings are in range.
+struct ThreadView {
+  std::string name, kind, op;     ///< op: the current one, empty between operations
+  uint64_t op_ns = 0;             ///< since it began
+  std::vector<TraceEntry> trace;  ///< oldest first
+};
+ThreadView view_thread(const Board& b, uint32_t slot, uint64_t now_ns);
+/// Of a fixed field that may lack its terminator.
+std::string bounded(const char* s, size_t size);
+const char* op_name(Op op);
+/// The latency below which so much of a histogram lies (0 to 1), in ns.
+uint64_t percentile(const Histogram& h, double part, uint64_t* count);
+
 /// What it takes to write a slot.
 class Recorder {
  public:
