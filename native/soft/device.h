@@ -29,6 +29,7 @@ struct SoftStats {
   uint64_t objects, object_bytes, contexts, vms, bindings, fences;  ///< alive now
 };
 
+struct Card;
 struct SoftDeviceImpl;
 
 class SoftDevice final : public Device {
@@ -60,6 +61,7 @@ class SoftDevice final : public Device {
 
  private:
   SoftDevice();
+  static std::unique_ptr<SoftDevice> open_file(std::shared_ptr<Card> card);
 };
 
 }  // namespace i915u::soft

@@ -24,26 +24,27 @@ bool open_elsewhere(int own) {
 
 FdRegistry::FdRegistry() : lock_(registry_class) {}
 
-int FdRegistry::add(int own, int mode, std::shared_ptr<void> what, uint64_t* inode) {
+int FdRegistry::open(int own, int mode, int cloexec, std::shared_ptr<void> what, uint64_t* inode) {
   struct stat st;
   if (fstat(own, &st) != 0) return -errno;
   *inode = st.st_ino;
   sync::Guard g(lock_);
-  if (entries_.contains(st.st_ino)) return 0;
-  const int fd = fcntl(own, F_DUPFD_CLOEXEC, 0);
-  if (fd < 0) return -errno;
-  entries_.emplace(st.st_ino, Entry{fd, mode, st.st_dev, std::move(what)});
-  return 0;
-}
-
-int FdRegistry::open(uint64_t inode, int cloexec) {
-  sync::Guard g(lock_);
-  const auto it = entries_.find(inode);
-  if (it == entries_.end()) return -ENOENT;
+  auto it = entries_.find(st.st_ino);
+  if (it != entries_.end()) mode = it->second.mode;
   char path[32];
-  snprintf(path, sizeof(path), "/proc/self/fd/%d", it->second.own);
-  const int fd = ::open(path, it->second.mode | cloexec);
-  return fd < 0 ? -errno : fd;
+  snprintf(path, sizeof(path), "/proc/self/fd/%d", own);
+  const int fd = ::open(path, mode | cloexec);
+  if (fd < 0) return -errno;
+  if (it == entries_.end()) {
+    const int dup = fcntl(own, F_DUPFD_CLOEXEC, 0);
+    if (dup < 0) {
+      const int err = -errno;
+      ::close(fd);
+      return err;
+    }
+    entries_.emplace(st.st_ino, Entry{dup, mode, st.st_dev, std::move(what)});
+  }
+  return fd;
 }
 
 std::shared_ptr<void> FdRegistry::find(int fd, uint64_t* inode, int* err) {

@@ -23,11 +23,9 @@ class FdRegistry {
   FdRegistry(const FdRegistry&) = delete;
   FdRegistry& operator=(const FdRegistry&) = delete;
 
-  /// Puts `what` under the inode of memfd `own`, which is duplicated, unless it is there already.
-  /// `mode`: O_RDWR or O_RDONLY, how its descriptors are opened. 0 or -errno.
-  int add(int own, int mode, std::shared_ptr<void> what, uint64_t* inode);
-  /// A new descriptor of it; `cloexec` is O_CLOEXEC or 0. A descriptor, or -errno (-ENOENT).
-  int open(uint64_t inode, int cloexec);
+  /// A new descriptor of memfd `own`, or -errno, that stands for `what`; `own` is duplicated, and
+  /// `mode` (O_RDWR or O_RDONLY) counts, if it has none yet. `cloexec` is O_CLOEXEC or 0.
+  int open(int own, int mode, int cloexec, std::shared_ptr<void> what, uint64_t* inode);
   /// What `fd` stands for. Null with *err: -EBADF, or -EINVAL when it is not of this registry.
   std::shared_ptr<void> find(int fd, uint64_t* inode, int* err);
   /// Drops what has no descriptor left.

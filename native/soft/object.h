@@ -49,6 +49,10 @@ class Object : public std::enable_shared_from_this<Object> {
   /// classes in the high.
   uint32_t busy_mask();
 
+  /// I915_MADV_*, or `purged`; `lock`. While it is not WILLNEED no new pages are got (-EFAULT).
+  uint32_t madv = 0;
+  static constexpr uint32_t purged = 0xffffffff;  ///< __I915_MADV_PURGED
+
   std::atomic<uint32_t> handles{0};  ///< in all files (kernel: handle_count); File counts them
   /// The last handle of it is gone (gem close, file close): called once, no lock held.
   virtual void handles_gone() {}
@@ -59,16 +63,20 @@ class Object : public std::enable_shared_from_this<Object> {
  private:
   friend class Vm;
   friend class ExecBuffer;
-  // The fences have a lock of their own, never held while sleeping: a notifier asks for them while
-  // an execbuf holds `lock` (kernel: dma_resv readers go by RCU).
-  sync::SpinLock resv_lock_;
-  std::shared_ptr<Fence> writer_;
-  std::vector<std::shared_ptr<Fence>> readers_;
-  std::vector<std::shared_ptr<Vma>> vmas_;  // `lock`
-
-  void add_fence(std::shared_ptr<Fence> f, bool write);
-  void prune();
+  /// kernel: dma_resv_add_fence. `lock` held. WRITE or READ usage; what it makes superfluous goes.
+  void add_fence(const std::shared_ptr<Fence>& f, bool write);
   std::vector<std::shared_ptr<Fence>> fences(bool all);
+
+  std::vector<std::shared_ptr<Vma>> vmas_;  // `lock`; one for each address space it was ever in
+  // The fences have a lock of their own, never held while sleeping: a notifier asks for them while
+  // an execbuf holds `lock` (kernel: dma_resv is read under RCU).
+  struct Usage {
+    std::shared_ptr<Fence> fence;
+    bool write;
+  };
+  static const sync::LockClass resv_lock_class;
+  sync::SpinLock resv_lock_{resv_lock_class};
+  std::vector<Usage> resv_;
 };
 
 }  // namespace i915u::soft

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: MIT
+// What the device says of itself: a Skylake GT2 (0x1912) under i915 of kernel 6.1 with its default
+// module parameters, without GuC and HuC firmware (kernel: drm_ioctl.c, i915_getparam.c,
+// i915_ioctl.c, i915_gem.c).
+// Stubs: nothing is ever pinned in the global GTT, so all of the aperture is available.
+#include <errno.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "mem/uaccess.h"
+#include "soft/engine.h"
+#include "soft/file.h"
+#include "soft/ioctls.h"
+
+namespace i915u::soft {
+
+using namespace uapi;
+
+namespace {
+
+// kernel: drm_copy_field. The length that is told is the whole one; the text is cut to the buffer.
+int copy_field(char* buf, size_t* len, const char* text) {
+  const size_t n = std::min(strlen(text), *len);
+  *len = strlen(text);
+  return n && buf ? copy_to_user(reinterpret_cast<uint64_t>(buf), text, n) : 0;
+}
+
+}  // namespace
+
+int ioctl_version(File&, drm_version& args) {
+  args.version_major = 1;
+  args.version_minor = 6;
+  args.version_patchlevel = 0;
+  int err = copy_field(args.name, &args.name_len, "i915");
+  if (!err) err = copy_field(args.date, &args.date_len, "20201103");
+  if (!err) err = copy_field(args.desc, &args.desc_len, "Intel Graphics");
+  return err;
+}
+
+int ioctl_get_cap(File&, drm_get_cap& args) {
+  args.value = 0;
+  switch (args.capability) {
+    case DRM_CAP_PRIME:
+      args.value = DRM_PRIME_CAP_IMPORT | DRM_PRIME_CAP_EXPORT;
+      return 0;
+    case DRM_CAP_TIMESTAMP_MONOTONIC:
+    case DRM_CAP_SYNCOBJ:
+    case DRM_CAP_SYNCOBJ_TIMELINE:
+    case DRM_CAP_DUMB_BUFFER:
+    case 0x2:   // VBLANK_HIGH_CRTC
+    case 0x4:   // DUMB_PREFER_SHADOW
+    case 0x7:   // ASYNC_PAGE_FLIP
+    case 0x10:  // ADDFB2_MODIFIERS
+    case 0x12:  // CRTC_IN_VBLANK_EVENT
+      args.value = 1;
+      return 0;
+    case 0x3:  // DUMB_PREFERRED_DEPTH
+      args.value = 24;
+      return 0;
+    case 0x8:  // CURSOR_WIDTH, CURSOR_HEIGHT
+    case 0x9:
+      args.value = 256;
+      return 0;
+    case 0x11:  // PAGE_FLIP_TARGET
+      return 0;
+    default:
+      return -EINVAL;
+  }
+}
+
+int ioctl_getparam(File&, drm_i915_getparam& args) {
+  int value;
+  switch (args.param) {
+    case I915_PARAM_IRQ_ACTIVE:
+    case I915_PARAM_ALLOW_BATCHBUFFER:
+    case I915_PARAM_LAST_DISPATCH:
+    case I915_PARAM_HAS_EXEC_CONSTANTS:
+      return -ENODEV;  // of user-space mode setting
+    case I915_PARAM_HUC_STATUS:
+      return -EOPNOTSUPP;  // its firmware is disabled by default before gen12
+    case I915_PARAM_CHIPSET_ID:
+      value = 0x1912;
+      break;
+    case I915_PARAM_REVISION:
+      value = 6;
+      break;
+    case I915_PARAM_NUM_FENCES_AVAIL:
+      value = 32;
+      break;
+    case I915_PARAM_HAS_ALIASING_PPGTT:
+      value = I915_GEM_PPGTT_FULL;
+      break;
+    case I915_PARAM_CMD_PARSER_VERSION:
+      value = 10;  // the copy engine's batches go through it on gen9
+      break;
+    case I915_PARAM_SUBSLICE_TOTAL:
+      value = 3;
+      break;
+    case I915_PARAM_EU_TOTAL:
+      value = 24;
+      break;
+    case I915_PARAM_HAS_GPU_RESET:
+      value = 2;  // per engine
+      break;
+    case I915_PARAM_MMAP_GTT_VERSION:
+      value = 4;
+      break;
+    case I915_PARAM_HAS_SCHEDULER:
+      value = I915_SCHEDULER_CAP_ENABLED | I915_SCHEDULER_CAP_PRIORITY |
+              I915_SCHEDULER_CAP_PREEMPTION | I915_SCHEDULER_CAP_SEMAPHORES |
+              I915_SCHEDULER_CAP_ENGINE_BUSY_STATS;
+      break;
+    case I915_PARAM_SLICE_MASK:
+      value = 0x1;
+      break;
+    case I915_PARAM_SUBSLICE_MASK:
+      value = 0x7;
+      break;
+    case I915_PARAM_HAS_CONTEXT_ISOLATION:
+      value = 1 << I915_ENGINE_CLASS_RENDER | 1 << I915_ENGINE_CLASS_COPY |
+              1 << I915_ENGINE_CLASS_VIDEO | 1 << I915_ENGINE_CLASS_VIDEO_ENHANCE;
+      break;
+    case I915_PARAM_CS_TIMESTAMP_FREQUENCY:
+      value = 12000000;
+      break;
+    case I915_PARAM_PERF_REVISION:
+      value = 5;
+      break;
+    case I915_PARAM_HAS_OVERLAY:
+    case I915_PARAM_HAS_BSD2:
+    case I915_PARAM_HAS_WT:
+    case I915_PARAM_HAS_SECURE_BATCHES:
+    case I915_PARAM_HAS_RESOURCE_STREAMER:
+    case I915_PARAM_HAS_POOLED_EU:
+    case I915_PARAM_MIN_EU_IN_POOL:
+      value = 0;
+      break;
+    case I915_PARAM_HAS_GEM:
+    case I915_PARAM_HAS_PAGEFLIPPING:
+    case I915_PARAM_HAS_EXECBUF2:
+    case I915_PARAM_HAS_BSD:
+    case I915_PARAM_HAS_BLT:
+    case I915_PARAM_HAS_RELAXED_FENCING:
+    case I915_PARAM_HAS_COHERENT_RINGS:
+    case I915_PARAM_HAS_RELAXED_DELTA:
+    case I915_PARAM_HAS_GEN7_SOL_RESET:
+    case I915_PARAM_HAS_LLC:
+    case I915_PARAM_HAS_WAIT_TIMEOUT:
+    case I915_PARAM_HAS_SEMAPHORES:
+    case I915_PARAM_HAS_PRIME_VMAP_FLUSH:
+    case I915_PARAM_HAS_VEBOX:
+    case I915_PARAM_HAS_PINNED_BATCHES:
+    case I915_PARAM_HAS_EXEC_NO_RELOC:
+    case I915_PARAM_HAS_EXEC_HANDLE_LUT:
+    case I915_PARAM_HAS_COHERENT_PHYS_GTT:
+    case I915_PARAM_MMAP_VERSION:
+    case I915_PARAM_HAS_EXEC_SOFTPIN:
+    case I915_PARAM_HAS_EXEC_ASYNC:
+    case I915_PARAM_HAS_EXEC_FENCE:
+    case I915_PARAM_HAS_EXEC_CAPTURE:
+    case I915_PARAM_HAS_EXEC_BATCH_FIRST:
+    case I915_PARAM_HAS_EXEC_FENCE_ARRAY:
+    case I915_PARAM_MMAP_GTT_COHERENT:
+    case I915_PARAM_HAS_EXEC_SUBMIT_FENCE:
+    case I915_PARAM_HAS_EXEC_TIMELINE_FENCES:
+    case I915_PARAM_HAS_USERPTR_PROBE:
+      value = 1;
+      break;
+    default:
+      return -EINVAL;
+  }
+  return copy_to_user(reinterpret_cast<uint64_t>(args.value), &value, sizeof(value));
+}
+
+int ioctl_reg_read(File&, drm_i915_reg_read& args) {
+  constexpr uint64_t render_timestamp = 0x2358;  // RING_TIMESTAMP(RENDER_RING_BASE), 8 bytes
+  if ((args.offset & ~7ull) != render_timestamp) return -EINVAL;
+  if ((args.offset & 7) > I915_REG_READ_8B_WA) return -EINVAL;
+  args.val = Engine::timestamp();
+  return 0;
+}
+
+int ioctl_gem_get_aperture(File&, drm_i915_gem_get_aperture& args) {
+  args.aper_size = args.aper_available_size = 4ull << 30;
+  return 0;
+}
+
+}  // namespace i915u::soft
