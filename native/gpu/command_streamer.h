@@ -7,7 +7,8 @@
 // caches and the display. Unlike hardware:
 // - tiled surfaces are walked as linear ones and clip rectangles are ignored, both counted;
 // - MI_SEMAPHORE_WAIT in signal mode polls, too;
-// - commands are fetched at most 64 bytes ahead, and never stale after the streamer's own writes.
+// - the predicate of MI_SET_PREDICATE ends with the batch, and spares MI_BATCH_BUFFER_END;
+// - commands are fetched at most 64 bytes ahead, and are not stale after a write to their address.
 #pragma once
 
 #include <array>
@@ -22,7 +23,8 @@ enum class Space : uint8_t { ggtt, ppgtt };
 
 /// What an engine is attached to. Addresses are without sign extension: 48 bits from gen8 on, 32
 /// before. Accesses are at most 4096 bytes and may cross pages; those of 4 and 8 bytes at their
-/// natural alignment should not tear.
+/// natural alignment should not tear. Commands are read in aligned pieces of 64 bytes, which must
+/// be all there or not at all.
 class Bus {
  public:
   enum class Exchange { done, changed, fault };
@@ -73,10 +75,10 @@ struct Stop {
 
 /// The counts of one streamer since it was made; they are not part of the state.
 struct Counters {
-  uint64_t commands = 0;      ///< executed or skipped; a slice of a blit counts as one
-  uint64_t batches = 0;       ///< outermost ones that ended
-  uint64_t skipped = 0;       ///< known commands without effect here
-  uint64_t unknown = 0;       ///< headers that are no command
+  uint64_t commands = 0;  ///< executed or skipped; a slice of a blit counts as one
+  uint64_t batches = 0;   ///< outermost ones that ended
+  uint64_t skipped = 0;   ///< known commands without effect here
+  uint64_t unknown = 0;   ///< headers that are no command
   uint64_t faults = 0;
   uint64_t dropped = 0;       ///< what an unprivileged batch may not do, turned into MI_NOOP
   uint64_t approximated = 0;  ///< tiled or clipped blits, executed linear and whole
@@ -102,13 +104,14 @@ class CommandStreamer {
   struct Blit {
     uint64_t dst = 0, src = 0;
     int64_t dst_pitch = 0, src_pitch = 0;  ///< bytes
-    uint32_t row_bytes = 0, rows = 0;
-    uint32_t row = 0, column = 0;  ///< next slice, counted from the corner that is done first
-    uint32_t color = 0;
-    uint32_t mask = 0;  ///< bits of each 4 bytes of dst that are written
-    uint8_t bytes_per_pixel = 0;
+    uint64_t row_bytes = 0, rows = 0;
+    uint64_t row = 0, column = 0;  ///< next slice, counted from the corner that is done first
+    uint32_t color = 0;            ///< the fill's pattern, repeated to 4 bytes
+    uint32_t mask = UINT32_MAX;    ///< bits of each 4 bytes that are written
+    uint32_t dwords = 0;           ///< length of the command
     uint8_t rop = 0;
-    bool backward = false;
+    bool copy = false;
+    bool rows_backward = false, columns_backward = false;
     bool active = false;
   };
 
@@ -165,7 +168,12 @@ class CommandStreamer {
   static bool user_may_write(uint32_t mmio_base, Engine engine, uint32_t offset);
 
  private:
-  enum class Step : uint8_t { next, jumped, stay, stop };
+  enum class Step : uint8_t {
+    next,    ///< the command is done, the following one is next
+    jumped,  ///< done, and the next address is already set
+    stay,    ///< the same again
+    stop,    ///< stop_ says why
+  };
 
   Step step();
   Step execute_mi(uint32_t header, uint32_t len, const uint32_t* dw);
@@ -174,31 +182,37 @@ class CommandStreamer {
   Step flush_dw(uint32_t len, const uint32_t* dw);
   Step post_sync(unsigned op, bool index, Space space, uint64_t addr, uint64_t imm, size_t len);
   Step store_data_imm(uint32_t header, uint32_t len, const uint32_t* dw);
+  Step store_data_index(uint32_t len, const uint32_t* dw);
+  Step copy_mem_mem(uint32_t header, const uint32_t* dw);
   Step batch_start(uint32_t header, uint32_t len, const uint32_t* dw);
   Step batch_end();
-  Step semaphore_wait(uint32_t header, uint32_t len, const uint32_t* dw);
+  Step arb_check(uint32_t len);
+  Step semaphore_wait(uint32_t header, const uint32_t* dw);
   Step conditional_end(uint32_t header, const uint32_t* dw);
   Step atomic(uint32_t header, uint32_t len, const uint32_t* dw);
-  Step math(uint32_t len, const uint32_t* dw);
+  void math(uint32_t len, const uint32_t* dw);
   void predicate(uint32_t header);
   bool predicated_off() const;
-  Step start_blit(const Blit& blit);
+  Step start_blit(Blit blit, uint32_t len);
   Step blit_slice();
 
   bool privileged() const;
   Space data_space(bool ggtt) const;
+  uint64_t mask_address(uint64_t addr) const;
   uint64_t address_of(const uint32_t* dw) const;
-  uint32_t register_of(uint32_t offset, bool relative) const;
+  uint32_t register_of(uint32_t offset, bool relative, bool remapped) const;
   void command_write_register(uint32_t offset, uint32_t value);
-  uint32_t* state_register(uint32_t offset);
+  bool access_state(uint32_t offset, bool write, uint32_t* value);
 
+  Step advance(uint32_t dwords);
+  Step stop_at(StopReason reason, Space space, uint64_t addr, bool write = false);
+  Step illegal();
   bool fetch(uint32_t at, uint32_t* to, uint32_t n);
   bool read(Space space, uint64_t addr, void* to, size_t len);
   bool write(Space space, uint64_t addr, const void* from, size_t len);
-  void changed(uint64_t a, uint64_t b);
-  bool lap(uint64_t target);
+  void changed(uint64_t where, uint64_t what);
+  bool is_lap();
   void forget_laps();
-  Step illegal(uint32_t header);
 
   Gen gen_;
   Engine engine_;
@@ -208,7 +222,6 @@ class CommandStreamer {
   Counters counters_;
   Stop stop_{StopReason::idle};
   bool preempt_ = false;
-  bool ring_mode_ = false;
 
   // One aligned piece of the command stream.
   static constexpr uint32_t window_bytes = 64;
@@ -217,10 +230,13 @@ class CommandStreamer {
   Space window_space_ = Space::ggtt;
   bool window_valid_ = false;
 
-  // Brent's cycle finding over the targets of jumps: `lap_effects_` is a digest of what was written
-  // since `lap_target_` was last passed, `lap_last_` that of the lap before.
-  uint64_t lap_target_ = 0, lap_effects_ = 0, lap_last_ = 0, lap_jumps_ = 0, lap_limit_ = 0;
-  bool lap_seen_ = false;
+  // Brent's cycle finding over the places that jumps lead to. effects is a digest of what was
+  // written since `target` was last passed, last that of the lap before.
+  struct Laps {
+    uint64_t target = 0, effects = 0, last = 0;
+    uint64_t jumps = 0, limit = 1;
+    bool started = false, repeated = false;
+  } laps_;
 };
 
 }  // namespace i915u::gpu

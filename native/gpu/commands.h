@@ -78,7 +78,9 @@ enum Opcode : uint8_t {
   batch_buffer_start = 0x31,
   conditional_batch_buffer_end = 0x36,
 };
-constexpr uint32_t header(Opcode op) { return static_cast<uint32_t>(op) << 23; }
+constexpr uint32_t header(Opcode op) {
+  return static_cast<uint32_t>(op) << 23;
+}
 }  // namespace mi
 
 /// Bits 28:22 of a blitter header.
@@ -91,17 +93,21 @@ enum Opcode : uint8_t {
   xy_color = 0x50,
   xy_src_copy = 0x53,
 };
-constexpr uint32_t header(Opcode op) { return 2u << 29 | static_cast<uint32_t>(op) << 22; }
+constexpr uint32_t header(Opcode op) {
+  return 2u << 29 | static_cast<uint32_t>(op) << 22;
+}
 }  // namespace blt
 
 /// Bits 28:16 of a 3D, media or GPGPU header.
 namespace gfx {
 constexpr uint16_t pipe_control = 0x1a00;
-constexpr uint32_t header(uint16_t op) { return 3u << 29 | static_cast<uint32_t>(op) << 16; }
+constexpr uint32_t header(uint16_t op) {
+  return 3u << 29 | static_cast<uint32_t>(op) << 16;
+}
 }  // namespace gfx
 
 constexpr uint32_t use_ggtt = 1u << 22;      ///< of most MI headers that hold an address
-constexpr uint32_t store_qword = 1u << 21;   ///< MI_STORE_DATA_IMM
+constexpr uint32_t store_qwords = 1u << 21;  ///< MI_STORE_DATA_IMM
 constexpr uint32_t second_level = 1u << 22;  ///< MI_BATCH_BUFFER_START
 constexpr uint32_t batch_ppgtt = 1u << 8;    ///< MI_BATCH_BUFFER_START: in the PPGTT, unprivileged
 constexpr uint32_t semaphore_poll = 1u << 15;
@@ -124,7 +130,9 @@ struct Command {
 };
 
 constexpr uint8_t any_engine = 0xff;
-constexpr uint8_t engine_mask(Engine e) { return static_cast<uint8_t>(1u << static_cast<int>(e)); }
+constexpr uint8_t engine_mask(Engine e) {
+  return static_cast<uint8_t>(1u << static_cast<int>(e));
+}
 
 /// The command of a header; null where the engine of that generation has none. `engines` is a mask;
 /// one of them is enough.

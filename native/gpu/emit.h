@@ -13,7 +13,7 @@ namespace i915u::gpu {
 /// Where a blit reads or writes. Bytes between rows may be at most 32767.
 struct Surface {
   uint64_t addr = 0;
-  uint32_t pitch = 0;      ///< bytes
+  uint32_t pitch = 0;     ///< bytes
   uint16_t x = 0, y = 0;  ///< of the rectangle's first pixel
 };
 
