@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The process's mm: its notifiers, and every change of a mapping with the notifier calls that the
-// kernel makes around it. The change itself is the real syscall.
+// kernel makes around it. The change itself is the real syscall. What is the kernel's way and what
+// is not: address_space.cpp.
 #pragma once
 
 #include <atomic>
@@ -20,7 +21,8 @@ class AddressSpace final : public Memory {
   /// The one of this process. After a fork the child has its own, with no notifiers.
   static AddressSpace& current();
 
-  // --- Memory: with no notifier and no pin on the mm each is the plain syscall and nothing else.
+  // --- Memory. The cost beside the syscall is a few uncontended locks and a note of what stands
+  // where; it is kept from the first call on, since a notifier may come at any time.
   int64_t mmap(uint64_t addr, uint64_t len, int prot, int flags, int fd, int64_t off) override;
   int munmap(uint64_t addr, uint64_t len) override;
   int mprotect(uint64_t addr, uint64_t len, int prot) override;
@@ -40,6 +42,9 @@ class AddressSpace final : public Memory {
   void notifier_unregister(MmuNotifier&);  ///< returns when no call to it is running
   void interval_insert(IntervalNotifier&, uint64_t start, uint64_t len);
   void interval_remove(IntervalNotifier&);  ///< returns when no call to it is running
+  /// Removes it without waiting, so that an invalidate may do it; it is destroyed when no call to
+  /// it is running.
+  void interval_drop(std::unique_ptr<IntervalNotifier>);
   /// kernel: mmu_interval_read_begin. Waits while an invalidate of this range is in progress.
   uint64_t read_begin(IntervalNotifier&);
   /// kernel: mmu_interval_read_retry. Under the lock that invalidate() takes around set_seq.
@@ -50,6 +55,8 @@ class AddressSpace final : public Memory {
   /// kernel: pin_user_pages_fast over [start, start+len), page-aligned, with FOLL_WRITE if `write`.
   /// Faults missing pages in. Null with *err = -EFAULT (a hole, no permission, a device mapping).
   std::shared_ptr<PinnedPages> pin_user_pages(uint64_t start, uint64_t len, bool write, int* err);
+  /// Is every page of the range mapped, and to memory that has struct pages? Faults nothing in.
+  bool probe(uint64_t start, uint64_t len) const;
   /// A mapping that has no struct pages (VM_PFNMAP): page lookup refuses it. For GEM mmaps.
   void add_pfnmap(uint64_t start, uint64_t len);
 
@@ -63,7 +70,7 @@ class AddressSpace final : public Memory {
  private:
   AddressSpace();
   ~AddressSpace() override;
-  friend class PinnedPages;
+  static AddressSpace& create();
   std::unique_ptr<AddressSpaceImpl> impl_;
 };
 

@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: MIT
 // The notifier chain of one mm (kernel: include/linux/mmu_notifier.h, mm/mmu_notifier.c).
-// Same contract as the kernel's; the interval tree's locking is simplified (see notifier.cpp).
+// Same contract and, for the interval notifiers, the same sequence protocol as the kernel's; what
+// stands in for SRCU is said in notifier.cpp.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
+
+#include "soft/mm/interval_tree.h"
 
 namespace i915u::soft {
 
@@ -49,8 +53,12 @@ class IntervalNotifier {
   /// Returns false when it would have to sleep and may not.
   virtual bool invalidate(const InvalidateRange&, uint64_t cur_seq) = 0;
 
-  uint64_t start = 0, end = 0;  ///< bytes; set by interval_insert
-  uint64_t seq = 0;             ///< invalidate_seq: set_seq writes it
+  uint64_t start = 0, end = 0;   ///< bytes; set by interval_insert
+  std::atomic<uint64_t> seq{0};  ///< invalidate_seq: set_seq writes it
+
+  // Of AddressSpace alone, under its lock of the subscriptions.
+  IntervalLinks<IntervalNotifier> links;
+  enum { out, in, joining, leaving } place = out;
 };
 
 }  // namespace i915u::soft

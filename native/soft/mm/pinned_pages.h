@@ -30,6 +30,8 @@ class PinnedPages final : public Pages {
   /// `leak`: so many pages are not given back (fault_leak_pin).
   void unpin(bool dirty, uint64_t leak = 0);
   bool pinned() const;
+  /// From now on the content of a page is kept before it is first written, as unpin(false) wants.
+  void track_writes();
 
   /// The device is at work on these pages; a change of the mapping must keep their content apart.
   void get_busy();
@@ -37,7 +39,7 @@ class PinnedPages final : public Pages {
 
  private:
   friend class AddressSpace;
-  PinnedPages();
+  explicit PinnedPages(std::unique_ptr<PinnedPagesImpl>);
   std::unique_ptr<PinnedPagesImpl> impl_;
 };
 
