@@ -273,7 +273,7 @@ void Run::watch() {
   while (!stopping() && working_.load()) {
     const uint64_t now = sync::now_ns();
     board.beat_ns = now;
-    if (now >= end) break;
+    if (now >= end || (cfg.stop_at_first && board.n_violations.load())) break;
     check_liveness(now);
     sync::sleep_ns(std::min<uint64_t>(20000000, end - now));
   }
