@@ -3,10 +3,11 @@
 // (intel_context).
 //
 // The driver's algorithm: which parameters are read and written when, their ranges, privileges and
-// errnos, the engine map and its extensions, ban scoring, what closing does to what still runs.
-// Stubs: SSEU is checked and kept, and changes nothing. Ring size is kept.
-// Changed on purpose: no proto-context; a context exists from its creation on, and remembers
-// whether it has been used, for the parameters that may only be set before.
+// errnos, the engine map and its extensions, the proto-context that becomes a context at its first
+// use, ban scoring, what closing does to what still runs.
+// With one engine of each class, a virtual engine and a parallel one can never be made: their
+// extensions are checked as the driver checks them, and the context fails at its first use.
+// Stub: SSEU, which the driver refuses to set on this generation, reads as the whole GPU.
 #pragma once
 
 #include <atomic>
@@ -16,89 +17,101 @@
 #include <memory>
 #include <vector>
 
+#include "drm/uapi.h"
+#include "soft/engine.h"
 #include "soft/gpu_state.h"
 #include "soft/request.h"
 #include "soft/vm.h"
 
-namespace i915u::uapi {
-struct drm_i915_gem_context_create_ext;
-struct drm_i915_gem_context_destroy;
-struct drm_i915_gem_context_param;
-struct drm_i915_reset_stats;
-struct drm_i915_gem_vm_control;
-}  // namespace i915u::uapi
-
 namespace i915u::soft {
 
+class BatchRunner;
+class Context;
 struct File;
 
 /// The ioctls: 0 or -errno. The struct has been copied in and is copied out by the caller.
 int ioctl_context_create(File& file, uapi::drm_i915_gem_context_create_ext& args);
 int ioctl_context_destroy(File& file, const uapi::drm_i915_gem_context_destroy& args);
 int ioctl_context_getparam(File& file, uapi::drm_i915_gem_context_param& args);
-int ioctl_context_setparam(File& file, const uapi::drm_i915_gem_context_param& args);
+int ioctl_context_setparam(File& file, uapi::drm_i915_gem_context_param& args);
 int ioctl_get_reset_stats(File& file, uapi::drm_i915_reset_stats& args);
 int ioctl_vm_create(File& file, uapi::drm_i915_gem_vm_control& args);
 int ioctl_vm_destroy(File& file, const uapi::drm_i915_gem_vm_control& args);
 /// GEM_THROTTLE: waits for this file's requests that are older than 20 ms.
 int ioctl_throttle(File& file);
 
-struct BatchRunner;  // engine.cpp: the command streamer's state of one context on one engine
-
-/// A context on one engine, or on one of several (a virtual engine): one timeline.
+/// A context on one engine: one timeline.
 class ContextEngine {
  public:
-  ContextEngine(Gpu& gpu, std::shared_ptr<Vm> vm, std::vector<Engine*> siblings);
+  ContextEngine(Engine& e, std::shared_ptr<Context> ctx);
   ~ContextEngine();
 
+  Engine& engine;
   Gpu& gpu;
+  const uint64_t id;  ///< of the timeline
   const std::shared_ptr<Vm> vm;
-  const std::vector<Engine*> siblings;  ///< one, or several that can take its place
-  std::weak_ptr<Context> context;       ///< set once, before it is used
+  const std::weak_ptr<Context> context;
 
-  std::atomic<bool> banned{false}, closed{false};
-  std::atomic<int> priority{0};
-  uint64_t sseu = 0;  ///< as the last SSEU parameter packed it
+  std::atomic<bool> banned{false};  ///< nothing runs any more; execbuf answers -EIO
+  std::atomic<bool> closed{false};
 
-  static constexpr uint32_t ring_requests = 256;  ///< how many fit in a ring
-  /// Waits while the ring is full. 0 or -EIO when it is banned meanwhile.
-  int throttle();
+  /// Waits while the ring is full, until half of it is free. timeline_lock NOT held.
+  void throttle();
+  /// timeline_lock held, from before the request was made. It is on its way from now on.
+  void add(std::shared_ptr<Request> rq);
+  /// The last request that was submitted at or before `ns` and has not signalled; or null.
+  std::shared_ptr<Request> last_before(uint64_t ns);
 
-  sync::Mutex timeline_lock;  ///< kernel: timeline->mutex; held while a request is made
-  uint64_t seqno = 0;         ///< of the last request made; timeline_lock
+  static const sync::LockClass timeline_lock_class;
+  sync::Mutex timeline_lock{timeline_lock_class};  ///< kernel: timeline->mutex
 
  private:
   friend class Engine;
-  friend class Request;
-  friend int ioctl_throttle(File& file);
-  // Under timeline_lock: the requests made and not yet retired, oldest first.
-  std::deque<std::shared_ptr<Request>> requests_;
+  static constexpr size_t ring_requests = 256;  // a 16 KiB ring holds about so many
   void retire();
-  std::atomic<uint32_t> in_flight_{0};
-  // Under Engine::lock_ of the engine it is on.
-  std::deque<std::shared_ptr<Request>> ready_;
-  bool runnable_ = false;
-  std::unique_ptr<BatchRunner> runner_;
+  std::deque<std::shared_ptr<Request>> requests_;  // timeline_lock: not yet retired, oldest first
+  std::deque<std::shared_ptr<Request>> queue_;     // Engine::lock_: not yet done, oldest first
+  std::unique_ptr<BatchRunner> runner_;            // the engine thread's
 };
 
-/// A slot of an engine map; `ce` null: I915_ENGINE_CLASS_INVALID.
-struct EngineSlot {
-  std::shared_ptr<ContextEngine> ce;
-  uint16_t engine_class, engine_instance;
+/// What a file's contexts share, and may outlive it (kernel: drm_i915_file_private).
+struct Client {
+  static constexpr uint32_t banned_score = 9;  ///< I915_CLIENT_SCORE_BANNED
+  std::atomic<uint32_t> ban_score{0};
+  std::atomic<uint64_t> hang_ns{0};  ///< of the last hang; 0: never
+  bool banned() const { return ban_score.load() >= banned_score; }
+};
+
+/// What the parameters say of a context that has not been used (kernel: i915_gem_proto_context).
+struct ProtoContext {
+  struct Slot {
+    enum { invalid, physical, balanced } type = invalid;
+    Engine* engine = nullptr;
+  };
+  std::shared_ptr<Vm> vm;
+  bool user_engines = false;
+  std::vector<Slot> slots;
+  bool single_timeline = false;
 };
 
 class Context : public std::enable_shared_from_this<Context> {
  public:
-  explicit Context(Gpu& gpu);
+  Context(Gpu& gpu, std::shared_ptr<Client> client);
   ~Context();
 
-  Gpu& gpu;
-  uint32_t id = 0;
+  /// What the context is made of at its first use, once. 0 or -EINVAL: the engine map cannot be.
+  int finalize();
+  bool finalized() const { return finalized_; }
+  ProtoContext proto;  ///< while it is not finalized
 
-  std::shared_ptr<Vm> vm;         ///< fixed once it is used
-  std::vector<EngineSlot> slots;  ///< fixed once it is used
-  bool user_engines = false;      ///< `slots` is the user's map, else the legacy rings
-  std::shared_ptr<Syncobj> single_timeline;
+  Gpu& gpu;
+  const std::shared_ptr<Client> client;
+
+  // Fixed once it is finalized.
+  std::shared_ptr<Vm> vm;
+  bool user_engines = false;  ///< `engines` is the user's map, else the legacy rings by EngineId
+  std::vector<std::shared_ptr<ContextEngine>> engines;  ///< null: an invalid slot
+  std::unique_ptr<Syncobj> single_timeline;
 
   std::atomic<bool> no_error_capture{false}, bannable{true}, recoverable{true}, persistent{true};
   std::atomic<int> priority{0};
@@ -111,27 +124,38 @@ class Context : public std::enable_shared_from_this<Context> {
   void close();
 
  private:
-  sync::Mutex lock_;
-  uint64_t hang_ns_[2] = {0, 0};  // when it hung, the last two times
+  static const sync::LockClass hang_lock_class;
+  bool finalized_ = false;
+  sync::SpinLock hang_lock_{hang_lock_class};
+  uint64_t hangs_[2] = {0, 0};  // when, the oldest first; 0: never
 };
 
 /// A file's contexts; id 0 is the default one. Thread-safe.
 class ContextTable {
  public:
   explicit ContextTable(Gpu& gpu);
-  std::shared_ptr<Context> lookup(uint32_t id);
+
+  /// For use: finalizes it. Null with *err: -ENOENT, or what finalize() says.
+  std::shared_ptr<Context> lookup(uint32_t id, int* err);
+  /// 0, -ENOENT, or what the parameter says.
+  int setparam(File& file, uapi::drm_i915_gem_context_param& args);
   uint32_t add(std::shared_ptr<Context> ctx);  ///< the lowest free id from 1
   std::shared_ptr<Context> take(uint32_t id);
-  std::vector<std::shared_ptr<Context>> all();
+  std::vector<std::shared_ptr<Context>> all();  ///< those that have been used
   /// The file is closed: every context is. Persistent ones finish what they have.
   void close();
 
-  std::atomic<uint32_t> ban_score{0};  ///< kernel: drm_i915_file_private.ban_score
-  std::atomic<uint64_t> hang_ns{0};
+  const std::shared_ptr<Client> client = std::make_shared<Client>();
 
  private:
-  sync::Mutex lock_;
+  sync::Mutex lock_;  // kernel: proto_context_lock
   std::map<uint32_t, std::shared_ptr<Context>> contexts_;
 };
+
+/// Sets a parameter. The context's table is locked while it is not finalized.
+int context_setparam(File& file, Context& ctx, uapi::drm_i915_gem_context_param& args);
+
+/// The engine of a uAPI class and instance; null when there is none.
+Engine* find_engine(Gpu& gpu, const uapi::i915_engine_class_instance& ci);
 
 }  // namespace i915u::soft

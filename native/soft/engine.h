@@ -1,28 +1,36 @@
 // SPDX-License-Identifier: MIT
 // An engine: one thread that runs the batches of the contexts that have any (kernel: execlists).
 //
-// The driver's algorithm: priorities, preemption at arbitration points, timeslices among equals, a
-// heartbeat that finds out whether a batch can still be preempted and resets the engine if not.
-// Stubs: no ring buffer, no context image; the command streamer's state stays with the context.
+// The driver's algorithm: priorities, preemption at arbitration points, timeslices among equals,
+// and a heartbeat that finds out whether a batch can still be preempted and resets the engine if
+// not. So a batch that spins over MI_ARB_CHECK may run for ever, and one that spins without hangs.
+// Stubs: no ring buffer and no context image; the command streamer's state stays with the context.
+// A reset is of this engine alone, and never a victim's: batch_pending stays 0, as it does with
+// the driver's own per-engine resets.
 // Changed on purpose: a batch that waits or spins rests between its polls instead of burning the
-// CPU; times are those of SoftOptions, not of the driver's sysfs attributes.
+// CPU; times are SoftOptions', not the driver's sysfs attributes'.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <vector>
 
+#include "gpu/command_streamer.h"
 #include "soft/gpu_state.h"
 #include "sync/thread.h"
 #include "sync/wait_queue.h"
 
 namespace i915u::soft {
 
+class BatchRunner;
 class ContextEngine;
 class Request;
 
 struct EngineInfo {
   const char* name;  ///< "rcs0"
+  gpu::Engine engine;
   uint16_t uabi_class, uabi_instance;
   uint32_t mmio_base;
 };
@@ -31,30 +39,50 @@ extern const EngineInfo engine_info[num_engines];
 class Engine {
  public:
   Engine(Gpu& gpu, EngineId id);
-  ~Engine();  ///< cancels what is left, joins the thread
+  ~Engine();
 
   Gpu& gpu;
   const EngineId id;
   const EngineInfo& info() const { return engine_info[id]; }
 
-  /// A request all of whose dependencies have signalled. Starts the thread at the first.
+  /// Behind the others of its timeline. kick() when it may run. Starts the thread at the first.
   void queue(std::shared_ptr<Request> rq);
-  /// The requests of `ce` end with -EIO, the one that runs too.
-  void cancel(ContextEngine& ce);
-  /// How much is queued: what a virtual engine's choice goes by.
-  uint32_t load() const { return load_.load(std::memory_order_relaxed); }
-  /// The timestamp register, 12 MHz.
+  /// Something has changed that the engine should look at.
+  void kick();
+  bool idle();
+  /// Every request ends with -EIO, now and from now on; the thread ends when there is none.
+  void stop();
+  void join();
+  /// Lets go of what finished requests held, on a thread that may free objects.
+  void retire();
+
+  /// The timestamp register: 12 MHz.
   static uint64_t timestamp();
 
  private:
+  enum class Outcome { done, preempted };
+
   void run();
-  sync::Mutex lock_;
+  ContextEngine* pick();
+  void sleep(uint64_t idle_since);
+  Outcome execute(ContextEngine& ce, Request& rq);
+  void rest(uint64_t seen_kicks, uint64_t ns);
+  bool preempting(const ContextEngine& ce, const Request& rq, bool slice_over);
+  void reset(ContextEngine& ce, Request& rq);
+  void finish(std::shared_ptr<Request> rq, BatchRunner* runner);
+
+  static const sync::LockClass lock_class, retire_lock_class;
+  sync::Mutex lock_{lock_class};  // kernel: sched_engine->lock
   sync::WaitQueue work_;
-  std::deque<std::shared_ptr<ContextEngine>> runnable_;
-  std::atomic<uint32_t> load_{0};
-  std::atomic<uint32_t> kicks_{0};  // counts whatever the running batch's owner should look at
-  bool sleeping_ = false, started_ = false;
-  std::atomic<bool> stop_{false};
+  std::deque<ContextEngine*> contexts_;  // those with requests; each lives as long as these do
+  bool started_ = false;
+  std::atomic<bool> sleeping_{false}, stop_{false};
+  std::atomic<uint64_t> kicks_{0};
+  uint64_t usual_idle_ns_ = 0;  // how long a pause lasts: decides whether to wait awake
+
+  sync::SpinLock retire_lock_{retire_lock_class};
+  std::vector<std::shared_ptr<Request>> retired_;
+  std::atomic<bool> any_retired_{false};
   sync::Thread thread_;
 };
 

@@ -9,7 +9,9 @@
 
 #include "soft/device.h"
 #include "soft/faults.h"
+#include "sync/mutex.h"
 #include "sync/rwsem.h"
+#include "sync/workqueue.h"
 
 namespace i915u::soft {
 
@@ -36,17 +38,26 @@ struct Gpu {
   const SoftOptions options;
   GpuCounters counters;
 
+  /// Lets go of what finished requests held (kernel: intel_gt_retire_requests). Objects may be
+  /// freed: no lock held, and never on an engine's thread.
+  void retire();
+  /// The same, later, on a worker.
+  void queue_retire();
+
   std::atomic<uint32_t> faults, fault_one_in;
   /// Does the fault strike now? One in fault_one_in times, from the options' seed.
   bool fault(Fault f);
 
-  sync::RwLock notifier_lock;  ///< kernel: i915->mm.notifier_lock
+  sync::RwLock notifier_lock;    ///< kernel: i915->mm.notifier_lock
+  sync::SpinLock atomics_lock;  ///< MI_ATOMIC is atomic among the engines
   std::shared_ptr<Strategy> strategy;
   std::shared_ptr<Pool> pool;
   std::array<std::unique_ptr<Engine>, num_engines> engines;  ///< never null
 
  private:
   std::atomic<uint64_t> fault_draws_{0};
+  sync::WorkQueue wq_;  // kernel: i915->wq
+  std::shared_ptr<sync::WorkQueue::Work> retire_work_;
 };
 
 /// What user-space may do beyond its own (kernel: capable()).

@@ -3,11 +3,12 @@
 // drm_syncobj), and requests, which are the fences that the engines signal (i915_request.c).
 //
 // The driver's algorithm: a request waits for all that it depends on, runs in the order of its
-// timeline, signals once, and carries an error that it met. Errors travel along dependencies to
-// later requests as i915_sw_fence hands them on.
-// Changed on purpose: the list of waiters is a vector behind a spinlock, without RCU; a sync file
-// is a socket whose other end gets one byte when the fence signals, so poll() works, and the
-// SYNC_IOC_* ioctls, which would have to be asked of the descriptor itself, do not exist.
+// timeline, signals once, and carries the error that it met. The error of another engine's request
+// is handed on to those that wait for it, as i915_sw_fence does; the same engine's is not.
+// Changed on purpose: the list of waiters is a vector behind a spinlock, without RCU. Priorities
+// are not inherited along dependencies. A sync file is a socket whose other end gets one byte when
+// the fence signals, so poll() works; the SYNC_IOC_* ioctls, which would have to be asked of the
+// descriptor itself, do not exist.
 #pragma once
 
 #include <atomic>
@@ -20,12 +21,11 @@
 
 namespace i915u::soft {
 
-class Context;
+class BatchRunner;
 class ContextEngine;
 class Engine;
 class Fence;
 class Object;
-class Vm;
 class Vma;
 struct Gpu;
 
@@ -38,10 +38,13 @@ class FenceCallback {
 
 class Fence : public std::enable_shared_from_this<Fence> {
  public:
-  Fence() = default;
+  /// `timeline`: fences of one timeline (not 0) signal in the order in which they were made.
+  explicit Fence(uint64_t timeline_id = 0) : timeline(timeline_id) {}
   virtual ~Fence() = default;
   Fence(const Fence&) = delete;
   Fence& operator=(const Fence&) = delete;
+
+  const uint64_t timeline;
 
   bool signalled() const { return state_.load(std::memory_order_acquire) != unsignalled; }
   /// 0, or the -errno it was signalled with (-EIO: hung or cancelled).
@@ -49,23 +52,23 @@ class Fence : public std::enable_shared_from_this<Fence> {
     const int s = state_.load(std::memory_order_acquire);
     return s == unsignalled ? 0 : s;
   }
-  /// The first call counts. `wake` false: those who sleep are not woken (fault_lost_wakeup).
+  /// Once. `wake` false: those who sleep are not woken (fault_lost_wakeup).
   void signal(int error, bool wake = true);
-  /// Absolute deadline in sync::now_ns() time. 0 or -ETIME; a deadline in the past asks only.
+  /// Absolute deadline in sync::now_ns() time. 0 or -ETIME; a deadline in the past only asks.
   int wait(uint64_t deadline);
   /// False when it has signalled already: then the callback is not called.
   bool add_callback(std::shared_ptr<FenceCallback> cb);
-  /// uabi class and instance of the engine that signals it; what GEM_BUSY reports.
-  virtual int engine_class() const { return -1; }
+  /// The engine that signals it; null for a fence that no engine does.
+  virtual Engine* signaller() const { return nullptr; }
 
  private:
   static constexpr int unsignalled = 1;
   std::atomic<int> state_{unsignalled};
   std::atomic<uint32_t> sleepers_{0};
+  static const sync::LockClass lock_class;
   sync::SpinLock lock_{lock_class};
   sync::WaitQueue queue_;
   std::vector<std::shared_ptr<FenceCallback>> callbacks_;
-  static const sync::LockClass lock_class;
 };
 
 /// A fence that is born signalled (kernel: dma_fence_get_stub).
@@ -82,10 +85,10 @@ class Syncobj {
   /// Takes the place of all that was there; null resets.
   void replace(std::shared_ptr<Fence> f);
 
-  /// kernel: drm_syncobj_add_point. Out-of-order points are taken as the kernel takes them.
+  /// kernel: drm_syncobj_add_point. A point below the last one counts as of the last one's number.
   void add_point(uint64_t point, std::shared_ptr<Fence> f);
-  /// kernel: dma_fence_chain_find_seqno. The unsignalled fences that `point` waits for (point 0:
-  /// the whole syncobj); 0, or -EINVAL when no fence of that or a later point is there yet.
+  /// kernel: dma_fence_chain_find_seqno. Adds to *out the unsignalled fences that `point` waits for
+  /// (point 0: the whole syncobj). 0, or -EINVAL when no fence of that or a later point is there.
   int find(uint64_t point, std::vector<std::shared_ptr<Fence>>* out);
   /// The last point whose fence and all before it have signalled.
   uint64_t signalled_point();
@@ -100,13 +103,14 @@ class Syncobj {
     uint64_t point;
     std::shared_ptr<Fence> fence;
   };
-  sync::Mutex lock_;
+  static const sync::LockClass lock_class;
+  sync::Mutex lock_{lock_class};
   sync::WaitQueue changed_;
-  std::vector<Point> points_;  // ordered; a binary fence is one point of number 0
-  uint64_t signalled_ = 0, last_ = 0;
+  // Ordered. A binary fence is a point of number 0. The last one stays when it has signalled.
+  std::vector<Point> points_;
 };
 
-/// A descriptor that polls readable when the fence has signalled (O_CLOEXEC), or -errno.
+/// A descriptor that polls readable once the fence has signalled (O_CLOEXEC), or -errno.
 int sync_file_create(std::shared_ptr<Fence> f);
 /// Null when the descriptor is not one of sync_file_create's.
 std::shared_ptr<Fence> sync_file_get_fence(int fd);
@@ -114,30 +118,32 @@ std::shared_ptr<Fence> sync_file_get_fence(int fd);
 /// One batch on its way through an engine.
 class Request final : public Fence, public FenceCallback {
  public:
-  Request(Gpu& gpu, std::shared_ptr<ContextEngine> ce);
-  ~Request() override;
+  explicit Request(std::shared_ptr<ContextEngine> context_engine);
 
   /// Runs after `f` (null and signalled ones cost nothing). Before submit() only.
   void await(const std::shared_ptr<Fence>& f);
-  /// Runs no earlier than `f` begins to run (I915_EXEC_FENCE_SUBMIT).
+  /// Runs no earlier than `f` begins to run (I915_EXEC_FENCE_SUBMIT). Before submit() only.
   void await_execution(const std::shared_ptr<Fence>& f);
-  /// The request is complete in itself; it is queued once all that it awaits has signalled.
+  /// What it may access is complete: each binding counts as active, its pages as busy.
+  void activate();
+  /// It is queued, and may run once all that it awaits has signalled. The caller holds the
+  /// timeline's lock, as from the request's making on.
   void submit();
-  /// The first error counts; a request with a fatal one skips its batch.
+  /// The first fatal error counts; with one the batch is skipped.
   void set_error(int e);
-  bool started() const { return started_.load(std::memory_order_acquire); }
 
-  int engine_class() const override;
+  Engine* signaller() const override { return &engine; }
   void fence_signalled(Fence& f) override;
 
-  Gpu& gpu;
-  const std::shared_ptr<ContextEngine> ce;
-  Engine* engine;  ///< where it runs; a virtual engine's choice is made at submission
-  uint64_t batch_addr = 0, batch_len = 0;
-  uint64_t seqno = 0;         ///< in its timeline
-  uint64_t emitted_ns = 0;    ///< when it was submitted (GEM_THROTTLE)
-  bool skip_submit_wait = false;
-  /// What it may access, ordered by GPU address; each is kept bound until the request is done.
+  Engine& engine;
+  /// Let go, as are the bindings, when the request is retired; the engine's own until then.
+  std::shared_ptr<ContextEngine> ce;
+  uint64_t batch_addr = 0;
+  bool has_batch = false;  ///< false: nothing is run, it only signals
+  int priority = 0;
+  uint64_t emitted_ns = 0;  ///< when it was submitted (GEM_THROTTLE)
+
+  /// What it may access. activate() orders it by GPU address; until then as the caller filled it.
   struct Binding {
     std::shared_ptr<Vma> vma;
     std::shared_ptr<Object> object;
@@ -146,15 +152,19 @@ class Request final : public Fence, public FenceCallback {
 
  private:
   friend class Engine;
-  void dependency_done(int error);
-  void begin();               // execution begins: those with await_execution go on
-  void finish(int error);     // bindings are let go, then it signals
-  void release_bindings();
+  void dependency_done();
+  bool ready() const { return pending_.load(std::memory_order_acquire) == 0; }
+  void begin();       // execution begins: those with await_execution go on
+  void deactivate();  // the engine has made its last access
+  int fatal_error() const;
 
   std::atomic<uint32_t> pending_{1};  // dependencies that have not signalled, and submit() itself
   std::atomic<int> error_{0};
-  std::atomic<bool> started_{false};
-  std::shared_ptr<Fence> started_fence_;
+  bool active_ = false;
+  bool begun_ = false, hold_last_ = false;  // the engine's own
+  std::shared_ptr<Fence> execution_;  // signals when it begins to run; null: nobody asked
+  static const sync::LockClass execution_lock_class;
+  sync::SpinLock execution_lock_{execution_lock_class};
 };
 
 }  // namespace i915u::soft

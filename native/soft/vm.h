@@ -4,15 +4,15 @@
 //
 // The driver's algorithm: what a binding may keep of its place, where a fixed one may go, what is
 // evicted for it, in which cases the answer is -ENOSPC or -EINVAL.
-// Changed on purpose: no page tables, an ordered map of bindings instead; the first hole from the
-// top for 48-bit objects is as PIN_HIGH has it, and the first from the bottom below 4 GiB.
+// Changed on purpose: no page tables, an ordered map of bindings instead. A binding that finds no
+// place of its own takes the lowest hole that fits, where drm_mm takes the smallest; nothing is
+// aligned to 64K or 2M for large pages.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
 #include <map>
 #include <memory>
-#include <unordered_map>
 
 #include "soft/pages.h"
 #include "sync/mutex.h"
@@ -23,36 +23,34 @@ class Object;
 class Vm;
 struct Gpu;
 
-/// One binding of an object. `start`, `size`, `bound` and `pages` change under Vm::lock and only
-/// while it is neither pinned nor active.
+/// One binding of an object. What is not const changes under Vm::lock, and what the GPU uses of it
+/// only while it is neither pinned nor active.
 class Vma {
  public:
-  Vma(std::shared_ptr<Vm> v, Object& o);
-  ~Vma();
+  Vma(Vm& v, Object& o);
 
   const std::weak_ptr<Vm> vm;
-  const uint64_t vm_id;       ///< Vm::id
-  Object* const object;       ///< valid while pinned or active: both hold the object
+  const uint64_t vm_id;   ///< Vm::id
+  Object* const object;   ///< valid while it is bound: the object unbinds when it dies
   const uint64_t object_size;
   const bool writable;
 
   bool bound = false;
   uint64_t start = 0, size = 0;  ///< bytes; size >= object_size (PAD_TO_SIZE)
-  std::shared_ptr<Pages> pages;
+  std::shared_ptr<Pages> pages;  ///< while it is bound
 
-  uint32_t pins = 0;                ///< execbufs between placement and submission; Vm::lock
-  std::atomic<uint32_t> active{0};  ///< requests that use it
-  Gpu& gpu;
+  uint32_t pins = 0;                ///< by execbufs between placement and submission
+  std::atomic<uint32_t> active{0};  ///< requests that use it; grows only while it is pinned
 };
 
 /// Where a binding may go.
 struct Placement {
-  uint64_t size = 0;       ///< 0: the object's; else at least so much
+  uint64_t size = 0;       ///< at least so many bytes, and the object's size
   uint64_t alignment = 0;  ///< 0 or a power of two
   uint64_t offset = 0;     ///< for `fixed`
   uint64_t bias = 0;       ///< not below this address
   bool fixed = false;
-  bool low_4g = true;  ///< wholly below 4 GiB
+  bool low_4g = false;  ///< below 4 GiB, but for its last page
 };
 
 class Vm : public std::enable_shared_from_this<Vm> {
@@ -69,26 +67,31 @@ class Vm : public std::enable_shared_from_this<Vm> {
   /// The binding of `o` here, made if there is none. Object::lock held.
   std::shared_ptr<Vma> instance(Object& o);
 
-  /// Places an unbound binding; `lock` held. `evict`: idle, unpinned bindings in the way go. 0;
-  /// -EINVAL: a fixed place that is not aligned or out of range; -ENOSPC: no room, *busy then names
-  /// one that is in the way and active, if that is all that is wrong.
-  int insert(Vma& vma, const Placement& p, std::shared_ptr<Pages> pages, bool evict,
-             std::shared_ptr<Vma>* busy);
-  /// Does a bound one satisfy `p`?
-  static bool misplaced(const Vma& vma, const Placement& p);
-  /// `lock` held; neither pinned nor active.
-  void remove(Vma& vma);
+  /// What is in the way of a placement.
+  struct Obstacle {
+    std::shared_ptr<Object> active;  ///< its requests must end first
+    const Vma* pinned = nullptr;     ///< an execbuf holds it; to be compared, not used
+    bool dying = false;              ///< it goes by itself
+  };
+  /// Places an unbound binding; `lock` held. 0; -EINVAL: a fixed place that is not aligned or out
+  /// of range; -ENOSPC: no room. `evict`: what is idle goes to make room; what is not is told in
+  /// *evict.
+  int insert(const std::shared_ptr<Vma>& vma, const Placement& p, std::shared_ptr<Pages> pages,
+             Obstacle* evict);
+  /// Evicts all that is neither pinned nor active; `lock` held.
+  void evict_all(Obstacle* left);
+  /// `lock` held; not active. Returns the pages, to be let go without it.
+  std::shared_ptr<Pages> remove(Vma& vma);
 
-  /// The binding at an address, or null. Takes `lock`.
-  std::shared_ptr<Vma> lookup(uint64_t addr);
+  /// An access by address to what the running request does not list. Takes `lock`. False: nothing
+  /// is bound there, or it cannot be read or written.
+  bool access(uint64_t addr, void* data, size_t len, bool write);
 
  private:
-  bool make_room(uint64_t start, uint64_t size, bool evict, std::shared_ptr<Vma>* busy);
-  bool find_hole(uint64_t size, uint64_t align, uint64_t from, uint64_t to, bool high,
-                 uint64_t* start) const;
+  bool clear(uint64_t start, uint64_t size, Obstacle* evict);
+  bool find_hole(uint64_t size, uint64_t align, uint64_t from, uint64_t to, uint64_t* start) const;
 
   std::map<uint64_t, std::shared_ptr<Vma>> map_;  // by start
-  uint64_t below_4g_end_ = 0;
 };
 
 /// kernel: gen8_canonical_addr, gen8_noncanonical_addr
@@ -103,11 +106,10 @@ constexpr uint64_t noncanonical_addr(uint64_t a) {
 class VmTable {
  public:
   VmTable();
-  /// Ids are the lowest free from 1.
-  uint32_t add(std::shared_ptr<Vm> vm);
+  uint32_t add(std::shared_ptr<Vm> vm);  ///< the lowest free id from 1
   std::shared_ptr<Vm> lookup(uint32_t id);
   std::shared_ptr<Vm> take(uint32_t id);
-  void clear();  ///< the file is closed
+  void close();  ///< the file is closed
 
  private:
   sync::Mutex lock_;

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: MIT
+#include <cerrno>
+
+#include "soft/request.h"
+
+namespace i915u::soft {
+
+const sync::LockClass Fence::lock_class{"fence->lock"};
+const sync::LockClass Syncobj::lock_class{"syncobj->lock"};
+
+void Fence::signal(int error, bool wake) {
+  std::vector<std::shared_ptr<FenceCallback>> callbacks;
+  {
+    sync::Guard g(lock_);
+    if (signalled()) return;
+    callbacks.swap(callbacks_);
+    // Ordered before the look at the sleepers, as a sleeper's count is before its look at the state.
+    state_.store(error, std::memory_order_seq_cst);
+    if (wake && sleepers_.load(std::memory_order_seq_cst)) queue_.wake_all();
+  }
+  for (auto& cb : callbacks) cb->fence_signalled(*this);
+}
+
+int Fence::wait(uint64_t deadline) {
+  // A short batch is over sooner than a sleep and a wake take.
+  constexpr uint64_t spin_ns = 15000;
+  if (signalled()) return 0;
+  const uint64_t begin = sync::now_ns();
+  if (deadline <= begin) return -ETIME;
+  for (uint64_t now = begin; now < begin + spin_ns && now < deadline; now = sync::now_ns()) {
+    sync::yield();
+    if (signalled()) return 0;
+  }
+  sync::Guard g(lock_);
+  sleepers_.fetch_add(1, std::memory_order_seq_cst);
+  const bool done = queue_.wait(lock_, deadline, [&] { return signalled(); });
+  sleepers_.fetch_sub(1, std::memory_order_relaxed);
+  return done ? 0 : -ETIME;
+}
+
+bool Fence::add_callback(std::shared_ptr<FenceCallback> cb) {
+  sync::Guard g(lock_);
+  if (signalled()) return false;
+  callbacks_.push_back(std::move(cb));
+  return true;
+}
+
+std::shared_ptr<Fence> signalled_fence() {
+  static const std::shared_ptr<Fence> stub = [] {
+    auto f = std::make_shared<Fence>();
+    f->signal(0);
+    return f;
+  }();
+  return stub;
+}
+
+Syncobj::Syncobj(bool signalled) {
+  if (signalled) points_.push_back({0, signalled_fence()});
+}
+
+std::shared_ptr<Fence> Syncobj::fence() {
+  sync::Guard g(lock_);
+  return points_.empty() ? nullptr : points_.back().fence;
+}
+
+void Syncobj::replace(std::shared_ptr<Fence> f) {
+  std::vector<Point> old;
+  sync::Guard g(lock_);
+  old.swap(points_);
+  if (f) points_.push_back({0, std::move(f)});
+  changed_.wake_all();
+}
+
+// What has signalled says nothing more, but for the last, whose number does.
+void Syncobj::prune() {
+  while (points_.size() > 1 && points_.front().fence->signalled()) points_.erase(points_.begin());
+}
+
+void Syncobj::add_point(uint64_t point, std::shared_ptr<Fence> f) {
+  sync::Guard g(lock_);
+  prune();
+  if (!points_.empty() && points_.back().point > point) point = points_.back().point;
+  points_.push_back({point, std::move(f)});
+  changed_.wake_all();
+}
+
+bool Syncobj::available(uint64_t point) const {
+  return !points_.empty() && points_.back().point >= point;
+}
+
+int Syncobj::find(uint64_t point, std::vector<std::shared_ptr<Fence>>* out) {
+  sync::Guard g(lock_);
+  if (!available(point)) return -EINVAL;
+  for (const Point& p : points_) {
+    if (!p.fence->signalled()) out->push_back(p.fence);
+    if (point && p.point >= point) break;
+  }
+  return 0;
+}
+
+uint64_t Syncobj::signalled_point() {
+  sync::Guard g(lock_);
+  prune();
+  if (points_.empty()) return 0;
+  // Between the last signalled point and the first unsignalled one all count as signalled.
+  const Point& first = points_.front();
+  return first.fence->signalled() ? first.point : first.point ? first.point - 1 : 0;
+}
+
+uint64_t Syncobj::last_point() {
+  sync::Guard g(lock_);
+  return points_.empty() ? 0 : points_.back().point;
+}
+
+int Syncobj::wait_available(uint64_t point, uint64_t deadline) {
+  sync::Guard g(lock_);
+  return changed_.wait(lock_, deadline, [&] { return available(point); }) ? 0 : -ETIME;
+}
+
+}  // namespace i915u::soft
