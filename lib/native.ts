@@ -260,6 +260,7 @@ interface Calls {
   ftruncate(fd: number, length: U64): void;
   fallocate(fd: number, mode: number, offset: U64, length: U64): void;
   closeFd(fd: number): void;
+  pollFd(fd: number, timeoutMs: number): boolean;
   read(address: U64, length: U64): Buffer;
   write(address: U64, bytes: Bytes): void;
   fill(address: U64, length: U64, value: number): void;
@@ -298,6 +299,7 @@ interface PlainCalls {
   retries(device: DeviceId): { eintr: bigint; eagain: bigint };
   findNodes(root?: string): NodeInfo[];
   ioctlName(request: U64): string;
+  errnoName(errno: number): string;
   graphicsVersion(device: DeviceId): number;
 
   readInto(address: U64, bytes: Bytes): void;
@@ -318,13 +320,7 @@ interface PlainCalls {
   emitLoadRegisterMem(gen: number, register: number, address: U64): Fragment;
   emitStoreRegisterMem(gen: number, register: number, address: U64): Fragment;
   emitFlushDw(gen: number, postSync: number, address: U64, value: U64): Fragment;
-  emitPipeControl(
-    gen: number,
-    flags: number,
-    postSync: number,
-    address: U64,
-    value: U64,
-  ): Fragment;
+  emitPipeControl(gen: number, flags: number, postSync: number, address: U64, value: U64): Fragment;
   emitColorBlt(
     gen: number,
     address: U64,

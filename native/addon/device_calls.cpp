@@ -128,6 +128,11 @@ napi_value ioctl_name(Call& c) {
   return to_js(c.env(), std::string(name ? name : ""));
 }
 
+napi_value errno_name(Call& c) {
+  const char* name = strerrorname_np(c.i32(0));
+  return to_js(c.env(), std::string(name ? name : ""));
+}
+
 // ---- what the driver says
 
 struct VersionResult : Version {};
@@ -275,6 +280,7 @@ constexpr Function functions[] = {
     {"findNodes", "findNodes", {"root"}, find_nodes_js, true},
     {"ioctlRaw", "ioctl", {"device", "request", "bytes"}, ioctl_raw},
     {"ioctlPointer", "ioctl", {"device", "request", "pointer"}, ioctl_pointer},
+    {"errnoName", "errnoName", {"errno"}, errno_name, true},
     {"ioctlName", "ioctlName", {"request"}, ioctl_name, true},
     {"version", "DRM_IOCTL_VERSION", {"device"}, version},
     {"getCap", "DRM_IOCTL_GET_CAP", {"device", "capability"}, get_cap},

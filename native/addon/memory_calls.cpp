@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The process's mappings, changed through the software mm (which is the plain syscall while no
 // soft device has anything mapped), and accesses to them that answer EFAULT.
+#include <poll.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -119,6 +120,17 @@ napi_value close_fd(Call& c) {
   return c.run([=](None&) -> int64_t { return ::close(fd) < 0 ? -errno : 0; });
 }
 
+/// Is there something to read, or an error, within `timeoutMs` (negative: for ever)?
+napi_value poll_fd(Call& c) {
+  const int fd = c.i32(0), timeout = c.i32(1);
+  return c.run<bool>([=](bool& ready) -> int64_t {
+    pollfd p{fd, POLLIN, 0};
+    const int n = poll(&p, 1, timeout);
+    ready = n > 0;
+    return n < 0 ? -errno : p.revents & POLLNVAL ? -EBADF : 0;
+  });
+}
+
 // ---- accesses
 
 napi_value read(Call& c) {
@@ -224,6 +236,7 @@ constexpr Function functions[] = {
     {"ftruncate", "ftruncate", {"fd", "length"}, ftruncate},
     {"fallocate", "fallocate", {"fd", "mode", "offset", "length"}, fallocate},
     {"closeFd", "close", {"fd"}, close_fd},
+    {"pollFd", "poll", {"fd", "timeoutMs"}, poll_fd},
     {"read", "read memory", {"address", "length"}, read},
     {"readInto", "read memory", {"address", "bytes"}, read_into, true},
     {"write", "write memory", {"address", "bytes"}, write},
