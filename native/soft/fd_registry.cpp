@@ -36,13 +36,15 @@ int FdRegistry::open(int own, int mode, int cloexec, std::shared_ptr<void> what,
   const int fd = ::open(path, mode | cloexec);
   if (fd < 0) return -errno;
   if (it == entries_.end()) {
-    const int dup = fcntl(own, F_DUPFD_CLOEXEC, 0);
-    if (dup < 0) {
+    // Opened, not duplicated: the file that memfd_create made is not among the inode's writers,
+    // and a lease is refused to whom the count of writers does not fit.
+    const int ours = ::open(path, O_RDWR | O_CLOEXEC);
+    if (ours < 0) {
       const int err = -errno;
       ::close(fd);
       return err;
     }
-    entries_.emplace(st.st_ino, Entry{dup, mode, st.st_dev, std::move(what)});
+    entries_.emplace(st.st_ino, Entry{ours, mode, st.st_dev, std::move(what)});
   }
   return fd;
 }
