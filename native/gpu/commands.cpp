@@ -181,11 +181,12 @@ constexpr Command video{G, 0x1000, vcs | vecs, gen_first, gen_last, 0xfff, 2, "M
 constexpr Command video_long{G, 0x1600, vcs | vecs, gen_first, gen_last, 0xffff, 2, "MFX", "*x"};
 
 constexpr Gen gens[] = {gen6, gen7, gen7_5, gen8, gen9, gen11, gen12, gen12_5};
-constexpr size_t gen_index(Gen gen) {
-  size_t i = 0;
-  while (i + 1 < std::size(gens) && gens[i] < gen) i++;
-  return i;
-}
+/// The place in `gens` of a generation, by its number / 5: it is asked for each command.
+constexpr auto place_of = [] {
+  std::array<uint8_t, gen_last / 5 + 1> place{};
+  for (size_t i = 0; i < std::size(gens); i++) place[gens[i] / 5] = static_cast<uint8_t>(i);
+  return place;
+}();
 
 /// For each generation, the index in the table of each MI (0 to 63) and blitter (64 to 191)
 /// command; the executing loop looks one up for each header.
@@ -293,7 +294,7 @@ const Command* find_command(Gen gen, uint8_t engines, uint32_t header) {
     default:
       return nullptr;
   }
-  const uint8_t i = index_of[gen_index(gen)][slot];
+  const uint8_t i = index_of[place_of[gen / 5]][slot];
   return i != none && (table[i].engines & engines) ? &table[i] : nullptr;
 }
 
