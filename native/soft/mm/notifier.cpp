@@ -127,6 +127,7 @@ void AddressSpace::interval_insert(IntervalNotifier& n, uint64_t start, uint64_t
 }
 
 bool AddressSpaceImpl::remove(IntervalNotifier& n) {
+  if (n.place == IntervalNotifier::out) return false;
   if (!(invalidate_seq & 1)) {
     itree.erase(n);
   } else if (n.place == IntervalNotifier::joining) {
