@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: MIT
+import { Command, CommanderError } from 'commander';
+import { I915Error } from '../error.js';
+import { toolVersion } from '../stress/assemble.js';
+import { OptionError } from '../stress/options.js';
+import { exitStatus } from '../stress/result.js';
+import { devicesCommand } from './devices.js';
+import { runCommand } from './run.js';
+
+const about = `Stress tests for i915's userptr: memory that a process lends to an Intel GPU and takes
+back while the GPU writes it.`;
+
+const after = `
+  i915-userptr run              ten seconds on the device it finds
+  i915-userptr run --help       what can be chosen, what is judged, what the exit status says
+  i915-userptr run --list       stressors, and the software device's strategies and faults
+  i915-userptr devices          which nodes there are, and which one a run would take
+`;
+
+/** Prints an end of the line's story: what went wrong, and with which status that ends. */
+function failed(e: unknown): number {
+  if (e instanceof CommanderError) return e.exitCode === 0 ? 0 : exitStatus.usage;
+  if (e instanceof OptionError) {
+    process.stderr.write(`i915-userptr: ${e.message}\n`);
+    return exitStatus.usage;
+  }
+  const text = e instanceof I915Error ? e.message : e instanceof Error ? e.stack : e;
+  process.stderr.write(`i915-userptr: ${text}\n`);
+  return exitStatus.error;
+}
+
+export async function main(argv: string[]): Promise<void> {
+  // `| head` has seen enough. The run's process goes with this one.
+  process.stdout.on('error', () => process.exit(exitStatus.error));
+  const program = new Command('i915-userptr')
+    .description(about)
+    .version(toolVersion)
+    .helpCommand(false)
+    .showHelpAfterError('(--help tells what there is)')
+    .exitOverride()
+    .addHelpText('after', after);
+  let status = 0;
+  const ends = (n: number) => {
+    status = n;
+  };
+  for (const command of [runCommand(ends), devicesCommand()])
+    program.addCommand(command.copyInheritedSettings(program));
+  try {
+    await program.parseAsync(argv);
+  } catch (e) {
+    status = failed(e);
+  }
+  // A process that hangs in the kernel would keep the event loop waiting.
+  process.exit(status);
+}

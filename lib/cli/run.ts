@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: MIT
+import { accessSync, constants, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { Command, Option } from 'commander';
+import pico from 'picocolors';
+import { progressView } from '../report/progress.js';
+import { reportText } from '../report/text.js';
+import { defaultText, flags, OptionError, type OptionName, parseFlags } from '../stress/options.js';
+import { type Result, resultToJson } from '../stress/result.js';
+import { runStress } from '../stress/run.js';
+import { listText } from './list.js';
+
+const after = `
+A run has submitters, which submit batches that write userptr memory, wait and look at what landed,
+and stressors, which change the mappings of the same memory meanwhile. Each value that is found in
+it is judged; so are errnos, times, and what is left at the end:
+
+  stale write          something submitted before a munmap landed in the pages mapped after it
+  lost write           a batch is done, its pages did not change, but its write is not there
+  lost content         an innocent change (migration, swap-out, fork, ...) lost what was there
+  write after protect  a page changed though mprotect(PROT_READ) had returned
+  stale read           a batch read what the CPU had overwritten before it was submitted
+  wrong errno          a call failed in a way that its situation does not allow, or did not fail
+  liveness             an operation, or all of the run, did not end within its bound
+  leak                 pins or objects are left when all is closed
+  crash                the process of the run died
+
+Exit status: 0 pass, 1 violation, 2 usage, 3 could not run, 4 skipped (nothing could run here).
+Ctrl-C ends a run within a second, with a verdict for what ran; a second one kills it.
+
+Examples:
+  i915-userptr run --seconds 60 --stressors munmap,mmap,mprotect --sizes 4K,2M
+  i915-userptr run --device /dev/dri/renderD128 --stressors -fork,-exit --json result.json
+  i915-userptr run --device soft --strategy interval-nowait --seconds 5
+  i915-userptr run --device soft --fault no-wait --seed 7      a bug on purpose: it must be found
+`;
+
+interface RunFlags extends Partial<Record<OptionName, string>> {
+  json?: string;
+  list?: boolean;
+  quiet?: boolean;
+}
+
+/** `ends` is told the exit status of the verdict. */
+export function runCommand(ends: (status: number) => void): Command {
+  const command = new Command('run').description(
+    'stress a device: submissions against changes of the same memory',
+  );
+  for (const { name, flag, arg, help, group } of flags) {
+    const fallback = defaultText(name);
+    const option = new Option(`${flag} <${arg}>`, help + (fallback ? ` (${fallback})` : ''));
+    option.attributeName = () => name;
+    command.addOption(option.helpGroup(`${group}:`));
+  }
+  const other = [
+    new Option(
+      '--json <file>',
+      'write the result as JSON; - is stdout, and the words go to stderr',
+    ),
+    new Option('--list', 'tell the stressors, strategies and faults; needs no root and no GPU'),
+    new Option('--quiet', 'no progress and no table: the verdict, and the violations'),
+  ];
+  for (const option of other) command.addOption(option.helpGroup('Output:'));
+  return command.addHelpText('after', after).action(async (given: RunFlags) => {
+    if (given.list) process.stdout.write(listText());
+    else ends(await run(given));
+  });
+}
+
+async function run({ json, quiet, list: _, ...given }: RunFlags): Promise<number> {
+  const options = parseFlags(given);
+  if (json !== undefined && json !== '-') checkWritable(json);
+  const words = json === '-' ? process.stderr : process.stdout;
+  const controller = new AbortController();
+  const view = quiet ? undefined : progressView(process.stderr);
+  const off = onInterrupt(() => controller.abort());
+  let result: Result;
+  try {
+    result = await runStress(options, {
+      signal: controller.signal,
+      onProgress: (progress) => view?.show(progress),
+    });
+  } finally {
+    view?.end();
+    off();
+  }
+  const color = pico.isColorSupported && Boolean(words.isTTY);
+  await written(words, reportText(result, { color, brief: Boolean(quiet) }));
+  const text = `${JSON.stringify(resultToJson(result), null, 2)}\n`;
+  if (json === '-') await written(process.stdout, text);
+  else if (json !== undefined) writeFileSync(json, text);
+  return result.exitStatus;
+}
+
+/** The first signal interrupts the run; a second ends this process, and the run with it. */
+function onInterrupt(interrupt: () => void): () => void {
+  const numbers = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 } as const;
+  let before = false;
+  const handle = (signal: NodeJS.Signals) => {
+    if (before) process.exit(128 + numbers[signal as keyof typeof numbers]);
+    before = true;
+    interrupt();
+  };
+  for (const signal of Object.keys(numbers)) process.on(signal, handle);
+  return () => {
+    for (const signal of Object.keys(numbers)) process.off(signal, handle);
+  };
+}
+
+/** Before the run rather than after it. */
+function checkWritable(file: string): void {
+  try {
+    accessSync(dirname(file), constants.W_OK);
+  } catch {
+    throw new OptionError(`--json: ${dirname(file)} is not a directory that can be written to`);
+  }
+}
+
+const written = (out: NodeJS.WriteStream, text: string) =>
+  new Promise<void>((resolve) => out.write(text, () => resolve()));
