@@ -7,8 +7,8 @@ import { exitStatus } from '../stress/result.js';
 import { devicesCommand } from './devices.js';
 import { runCommand } from './run.js';
 
-const about = `Stress tests for i915's userptr: memory that a process lends to an Intel GPU and takes
-back while the GPU writes it.`;
+const about =
+  "Stress tests for i915's userptr: memory that a process lends to an Intel GPU, and takes back while the GPU writes it.";
 
 const after = `
   i915-userptr run              ten seconds on the device it finds

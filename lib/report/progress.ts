@@ -21,21 +21,23 @@ interface Terminal extends Writable {
 export const progressView = (out: Terminal): ProgressView =>
   out.isTTY ? new LiveTable(out) : new PlainLines(out);
 
-/** Rates since the last look but one second ago, by thread. */
+/** Operations a second, by thread, over the second before. */
 class Rates {
   #at = 0n;
-  #ops = new Map<string, number>();
-  #rate = new Map<string, number>();
+  readonly #ops = new Map<string, number>();
+  readonly #rate = new Map<string, number>();
 
-  update(snapshot: Snapshot): void {
-    const ns = Number(snapshot.nowNs - this.#at);
+  update({ startNs, nowNs, threads }: Snapshot): void {
+    if (!startNs) return;
+    this.#at ||= startNs;
+    const ns = Number(nowNs - this.#at);
     if (ns < 1e9) return;
-    for (const t of snapshot.threads) {
-      const before = this.#ops.get(t.name);
-      if (before !== undefined) this.#rate.set(t.name, Math.round(((t.ops - before) * 1e9) / ns));
+    for (const t of threads) {
+      const before = this.#ops.get(t.name) ?? 0;
+      this.#rate.set(t.name, Math.round(((t.ops - before) * 1e9) / ns));
       this.#ops.set(t.name, t.ops);
     }
-    this.#at = snapshot.nowNs;
+    this.#at = nowNs;
   }
 
   of(threads: readonly Thread[]): number {

@@ -14,13 +14,24 @@ export interface TextOptions {
 const SHOWN = 5;
 /** Of each thread, when a run did not come to its end. */
 const LAST_OPS = 4;
+/** Of the longest name, move_pages. */
+const OP_WIDTH = 10;
+
+const ended: Record<Result['end'], string> = {
+  itself: '',
+  interrupted: ', interrupted',
+  crash: ', ended by a crash',
+  stall: ', ended by a stall',
+  hang: ', its threads hang',
+  'not-run': '',
+};
 
 type Paint = ReturnType<typeof pico.createColors>;
 
 export function reportText(result: Result, { color, brief = false }: TextOptions): string {
   const paint = pico.createColors(color);
   const parts: string[][] = [];
-  if (!brief) {
+  if (!brief && result.end !== 'not-run') {
     parts.push(headText(result));
     if (result.threads.length > 0) parts.push(threadTable(result.threads, paint));
   }
@@ -46,7 +57,7 @@ function headText(r: Result): string[] {
     ['', device.why],
     ['kernel', `${host.kernel} ${host.machine}, ${host.cpus} CPUs`],
     ['seed', `${options.seed}`],
-    ['time', `${r.seconds.toFixed(1)} s${r.end === 'itself' ? '' : `, ended by ${r.end}`}`],
+    ['time', `${r.seconds.toFixed(1)} s${ended[r.end]}`],
     ['era', eraText(era)],
     ['pins', pins ? pinsText(pins) : ''],
     ...r.skips.map(({ what, why }) => ['skipped', `${what}: ${why}`]),
@@ -148,9 +159,9 @@ function opsTable(ops: readonly ResultOp[], at: bigint): string[] {
       micros(op.beginNs - at),
       '..',
       op.endNs === null ? 'running' : micros(op.endNs - at),
-      op.op,
+      op.op.padEnd(OP_WIDTH),
       op.addr ? hex(op.addr) : '',
-      op.len ? `+${hex(op.len)}` : '',
+      op.len ? (op.op === 'exec' ? `seq ${op.len}` : `+${hex(op.len)}`) : '',
       op.endNs === null ? '' : answer(op.result),
     ]),
   );

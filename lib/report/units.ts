@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-import { getSystemErrorName } from 'node:util';
+import { getSystemErrorMap } from 'node:util';
 
 /** 1234567: "1,234,567" */
 export const count = (n: number | bigint): string => n.toLocaleString('en-US');
@@ -23,11 +23,7 @@ export const micros = (ns: bigint): string => (Number(ns) / 1000).toFixed(1);
 /** 0, an address, or the name of an errno. */
 export function answer(result: bigint): string {
   if (result >= 0n) return result > 0xffffn ? hex(result) : `${result}`;
-  try {
-    return getSystemErrorName(Number(result));
-  } catch {
-    return `${result}`;
-  }
+  return getSystemErrorMap().get(Number(result))?.[0] ?? `${result}`;
 }
 
 /** Cells padded to their columns: the first to the left, the others to the right. */

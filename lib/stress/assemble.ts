@@ -60,7 +60,7 @@ export function assemble({ options, device, startedAt, snapshot, end, notes }: O
     ...verdict,
     exitStatus: exitStatus[verdict.verdict],
     end: end.how,
-    replay: ['i915-userptr run', ...replayArgs(replayed)].join(' '),
+    replay: `i915-userptr run ${replayArgs(replayed).map(quoted).join(' ')}`,
     startedAt: startedAt.toISOString(),
     seconds,
     host: {
@@ -81,6 +81,10 @@ export function assemble({ options, device, startedAt, snapshot, end, notes }: O
     violations,
   };
 }
+
+/** For a shell. */
+const quoted = (arg: string) =>
+  /^[\w@%+=:,./-]+$/.test(arg) ? arg : `'${arg.replaceAll("'", "'\\''")}'`;
 
 function judge(
   snapshot: Snapshot,
@@ -109,7 +113,7 @@ function judge(
   };
 }
 
-/** "3 violations: 2 stale write, 1 leak" */
+/** "3 violations: stale write ×2, leak" */
 function countKinds(snapshot: Snapshot, end: End, total: number): string {
   const kinds = new Map<string, number>();
   const list = snapshot.violations.map((v) => v.kind);
@@ -117,7 +121,7 @@ function countKinds(snapshot: Snapshot, end: End, total: number): string {
   if (outside) list.push(outside);
   for (const kind of list) kinds.set(kind, (kinds.get(kind) ?? 0) + 1);
   const more = total - list.length;
-  const parts = [...kinds].map(([kind, n]) => `${n} ${kind}`);
+  const parts = [...kinds].map(([kind, n]) => (n > 1 ? `${kind} ×${n}` : kind));
   if (more > 0) parts.push(`${more} not kept`);
   return `${total} ${total === 1 ? 'violation' : 'violations'}: ${parts.join(', ')}`;
 }

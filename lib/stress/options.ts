@@ -99,7 +99,7 @@ interface Flag<K extends OptionName = OptionName> {
   format(value: Options[K]): string;
 }
 
-const asNumber = (text: string) => (/^\d+(\.\d+)?(e\d+)?$/i.test(text) ? Number(text) : text);
+const asNumber = (text: string) => (/^\d+(\.\d+)?(e[+-]?\d+)?$/i.test(text) ? Number(text) : text);
 const asSeed = (text: string) => (/^(\d+|0x[0-9a-f]+)$/i.test(text) ? BigInt(text) : text);
 const asList = (text: string) => text.split(',').filter((part) => part !== '');
 

@@ -28,7 +28,7 @@ const opSchema = z.object({
   endNs: ns.nullable().describe('null: it had not returned'),
   result: decimal.describe('>= 0, or -errno'),
   addr: hex,
-  len: hex.describe('bytes; for exec the tag that it writes'),
+  len: hex.describe('bytes; for exec the number of the submission, which is in what it writes'),
 });
 
 const threadSchema = z.object({

@@ -15,7 +15,7 @@ export interface Op {
   endNs: bigint;
   /** >= 0, or -errno. */
   result: bigint;
-  /** What was changed or submitted. */
+  /** What was changed or submitted; the len of an exec is the number of the submission. */
   addr: bigint;
   len: bigint;
 }
