@@ -282,7 +282,7 @@ interface Calls {
 
 /** The functions that exist in one. */
 interface PlainCalls {
-  openNode(path: string): { device: bigint; errno: number; driver: string };
+  openNode(path: string): { device: DeviceId; errno: number; driver: string };
   openSoft(
     strategy: string,
     faults: number,

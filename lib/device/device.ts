@@ -106,7 +106,7 @@ export class Device implements Disposable {
     return new Device(key, id, 'soft');
   }
 
-  /** The device's number in the addon, for `native`'s own functions. */
+  /** The device's number in the addon, for `native`'s own functions; 0 once it is closed. */
   get id(): DeviceId {
     return this.#id;
   }
@@ -125,7 +125,7 @@ export class Device implements Disposable {
     if (this.isSoft) return new Device(key, native.reopenSoft(this.#id), 'soft');
     const { device, errno } = native.openNode(this.path);
     if (errno) throw new Error(`${this.path} cannot be opened again: ${native.errnoName(errno)}`);
-    return new Device(key, Number(device), this.path);
+    return new Device(key, device, this.path);
   }
 
   /** Closes the file: handles, contexts and fences go. What is busy lives until it is idle. */

@@ -62,7 +62,7 @@ function openSoft(options: SoftOptions): Device {
 function openNode(path: string): Device {
   const { device, errno, driver } = native.openNode(path);
   if (errno) throw nodeError(path, errno, driver);
-  return Device.node(Number(device), path);
+  return Device.node(device, path);
 }
 
 const advice: Readonly<Record<string, string>> = {

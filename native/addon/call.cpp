@@ -21,19 +21,15 @@ void Call::bad(size_t i, const std::string& expected) const {
                              std::string(fn_.name) + ": " + fn_.args[i] + ": expected " + expected);
 }
 
-int64_t Call::device_id(size_t i) {
-  double number;
-  if (i >= argv_.size() || napi_get_value_double(env_, argv_[i], &number) != napi_ok ||
-      !state(env_).devices.find(static_cast<int64_t>(number)))
-    bad(i, "an open device");
-  return static_cast<int64_t>(number);
-}
-
 Device& Call::device(size_t i) {
-  int64_t id = 0;
-  if (i < argv_.size()) napi_get_value_int64(env_, argv_[i], &id);
-  const std::shared_ptr<Device>* dev = state(env_).devices.find(id);
-  if (!dev) bad(i, "an open device");
+  double number = -1;
+  if (i < argv_.size()) napi_get_value_double(env_, argv_[i], &number);
+  const DeviceTable& devices = state(env_).devices;
+  if (!(number >= 0 && number <= static_cast<double>(devices.last())) ||
+      number != std::floor(number))
+    bad(i, "a device");
+  const std::shared_ptr<Device>* dev = devices.find(static_cast<size_t>(number));
+  if (!dev) fail(-EBADF);
   if (mode_ == Mode::async) keep_ = *dev;
   return **dev;
 }

@@ -81,9 +81,8 @@ class Call {
 
   napi_env env() const { return env_; }
 
-  Device& device(size_t i);
-  int64_t device_id(size_t i);
-  uint64_t u64(size_t i);  ///< a bigint, or a safe integer
+  Device& device(size_t i);  ///< EBADF when it is closed
+  uint64_t u64(size_t i);    ///< a bigint, or a safe integer
   int64_t i64(size_t i);
   uint32_t u32(size_t i);
   int32_t i32(size_t i);

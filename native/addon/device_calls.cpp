@@ -18,8 +18,10 @@ napi_value open_device_node(Call& c) {
   int err = 0;
   std::string driver;
   std::shared_ptr<Device> dev = open_node(path.c_str(), &err, &driver);
-  return object_js(c.env(), std::pair{"device", dev ? state(c.env()).devices.add(dev) : int64_t{0}},
-                   std::pair{"errno", -err}, std::pair{"driver", driver});
+  return object_js(
+      c.env(),
+      std::pair{"device", static_cast<uint32_t>(dev ? state(c.env()).devices.add(dev) : 0)},
+      std::pair{"errno", -err}, std::pair{"driver", driver});
 }
 
 napi_value open_soft(Call& c) {
@@ -66,9 +68,8 @@ napi_value soft_stats(Call& c) {
 }
 
 napi_value close_device(Call& c) {
-  const int64_t id = c.device_id(0);
   const int err = c.device(0).close();
-  state(c.env()).devices.remove(id);
+  state(c.env()).devices.remove(c.u32(0));
   if (err < 0) c.fail(err);
   return to_js(c.env(), None{});
 }

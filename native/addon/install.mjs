@@ -24,6 +24,9 @@ if (process.argv.includes('--build-from-source') || !prebuiltFits()) {
   if (!env.npm_config_nodedir && existsSync(join(prefix, 'include', 'node', 'node_api.h')))
     env.npm_config_nodedir = prefix;
   const gyp = require.resolve('node-gyp/bin/node-gyp.js');
-  const built = spawnSync(process.execPath, [gyp, 'rebuild'], { cwd: root, env, stdio: 'inherit' });
-  process.exit(built.status ?? 1);
+  // Not `rebuild`: what has not changed is not compiled again.
+  for (const step of ['configure', 'build']) {
+    const done = spawnSync(process.execPath, [gyp, step], { cwd: root, env, stdio: 'inherit' });
+    if (done.status !== 0) process.exit(done.status ?? 1);
+  }
 }

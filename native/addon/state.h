@@ -16,16 +16,18 @@ namespace i915u::addon {
 /// nor outlive what it names, and a number costs nothing to pass. A number is never used again.
 class DeviceTable {
  public:
-  int64_t add(std::shared_ptr<Device> dev) {
+  size_t add(std::shared_ptr<Device> dev) {
     devices_.push_back(std::move(dev));
-    return static_cast<int64_t>(devices_.size());
+    return devices_.size();
   }
+  /// The highest number given out. 0 is a device that is closed already.
+  size_t last() const { return devices_.size(); }
   /// Null for a number that was never given out or is closed.
-  const std::shared_ptr<Device>* find(int64_t id) const {
-    if (id < 1 || id > static_cast<int64_t>(devices_.size()) || !devices_[id - 1]) return nullptr;
+  const std::shared_ptr<Device>* find(size_t id) const {
+    if (id < 1 || id > devices_.size() || !devices_[id - 1]) return nullptr;
     return &devices_[id - 1];
   }
-  void remove(int64_t id) { devices_[id - 1].reset(); }
+  void remove(size_t id) { devices_[id - 1].reset(); }
   void close_all() {
     for (auto& dev : devices_)
       if (dev) dev->close();
