@@ -60,7 +60,7 @@ export function assemble({ options, device, startedAt, snapshot, end, notes }: O
     ...verdict,
     exitStatus: exitStatus[verdict.verdict],
     end: end.how,
-    replay: `i915-userptr run ${replayArgs(replayed).map(quoted).join(' ')}`,
+    replay: `npx i915-userptr run ${replayArgs(replayed).map(quoted).join(' ')}`,
     startedAt: startedAt.toISOString(),
     seconds,
     host: {
