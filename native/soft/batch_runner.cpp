@@ -35,9 +35,9 @@ void BatchRunner::flush_held() {
 // What the request lists stays bound until it is done and is found without a lock.
 const Vma* BatchRunner::find(uint64_t addr) {
   if (last_ && addr - last_->start < last_->size) return last_;
-  auto it = std::upper_bound(
-      rq_->bindings.begin(), rq_->bindings.end(), addr,
-      [](uint64_t a, const Request::Binding& b) { return a < b.vma->start; });
+  auto it =
+      std::upper_bound(rq_->bindings.begin(), rq_->bindings.end(), addr,
+                       [](uint64_t a, const Request::Binding& b) { return a < b.vma->start; });
   if (it != rq_->bindings.begin()) {
     const Vma* vma = std::prev(it)->vma.get();
     if (addr - vma->start < vma->size) return last_ = vma;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "soft/context.h"
 
+#include <algorithm>
 #include <cerrno>
 
 #include "soft/batch_runner.h"
@@ -30,7 +31,10 @@ Engine* find_engine(Gpu& gpu, const uapi::i915_engine_class_instance& ci) {
 // ---- on one engine
 
 ContextEngine::ContextEngine(Engine& e, std::shared_ptr<Context> ctx)
-    : engine(e), gpu(e.gpu), id(next_timeline++), vm(ctx->vm), context(ctx) {}
+    : engine(e), gpu(e.gpu), id(next_timeline++), vm(ctx->vm), context(ctx) {
+  in_contexts_ = contexts_node_.insert(contexts_node_.end(), this);
+  runnable_node_.push_back(this);
+}
 
 ContextEngine::~ContextEngine() = default;
 
@@ -39,6 +43,10 @@ void ContextEngine::retire() {
 }
 
 void ContextEngine::throttle() {
+  constexpr size_t far_ahead = 1024;
+  constexpr uint64_t nap_ns = 50000, longest_nap_ns = 1000000;
+  if (const size_t naps = engine.load() / far_ahead)
+    sync::sleep_ns(std::min(naps * nap_ns, longest_nap_ns));
   std::shared_ptr<Request> half;
   {
     sync::Guard g(timeline_lock);
@@ -84,8 +92,8 @@ int Context::finalize() {
   user_engines = proto.user_engines;
   if (user_engines) {
     for (const ProtoContext::Slot& s : proto.slots)
-      engines.push_back(
-          s.engine ? std::make_shared<ContextEngine>(*s.engine, shared_from_this()) : nullptr);
+      engines.push_back(s.engine ? std::make_shared<ContextEngine>(*s.engine, shared_from_this())
+                                 : nullptr);
   } else {
     for (auto& e : gpu.engines)
       engines.push_back(std::make_shared<ContextEngine>(*e, shared_from_this()));

@@ -13,6 +13,7 @@
 #include <atomic>
 #include <cstdint>
 #include <deque>
+#include <list>
 #include <map>
 #include <memory>
 #include <vector>
@@ -55,7 +56,8 @@ class ContextEngine {
   std::atomic<bool> banned{false};  ///< nothing runs any more; execbuf answers -EIO
   std::atomic<bool> closed{false};
 
-  /// Waits while the ring is full, until half of it is free. timeline_lock NOT held.
+  /// Waits while the ring is full, until half of it is free. timeline_lock NOT held. Who is far
+  /// ahead of the engine is slowed down, too: unlike a GPU, the engine needs the CPU to catch up.
   void throttle();
   /// timeline_lock held, from before the request was made. It is on its way from now on.
   void add(std::shared_ptr<Request> rq);
@@ -70,8 +72,12 @@ class ContextEngine {
   static constexpr size_t ring_requests = 256;  // a 16 KiB ring holds about so many
   void retire();
   std::deque<std::shared_ptr<Request>> requests_;  // timeline_lock: not yet retired, oldest first
-  std::deque<std::shared_ptr<Request>> queue_;     // Engine::lock_: not yet done, oldest first
-  std::unique_ptr<BatchRunner> runner_;            // the engine thread's
+  // Under Engine::lock_: the requests not yet done, oldest first, and this context's nodes in the
+  // engine's lists, kept here while it is in none.
+  std::deque<std::shared_ptr<Request>> queue_;
+  std::list<ContextEngine*> contexts_node_, runnable_node_;
+  std::list<ContextEngine*>::iterator in_contexts_;
+  std::unique_ptr<BatchRunner> runner_;  // the engine thread's
 };
 
 /// What a file's contexts share, and may outlive it (kernel: drm_i915_file_private).

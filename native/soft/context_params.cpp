@@ -113,8 +113,8 @@ int set_engines(Context& ctx, const drm_i915_gem_context_param& args) {
   }
   i915_context_param_engines user;
   if (copy_from_user(&user, args.value, sizeof(user))) return -EFAULT;
-  if (int err = user_extensions(user.extensions, engines_extensions,
-                                std::size(engines_extensions), &map))
+  if (int err =
+          user_extensions(user.extensions, engines_extensions, std::size(engines_extensions), &map))
     return err;
   ctx.proto.slots = std::move(map.slots);
   ctx.proto.user_engines = true;
@@ -229,8 +229,8 @@ int ioctl_context_create(File& file, drm_i915_gem_context_create_ext& args) {
   ctx->proto.single_timeline = args.flags & I915_CONTEXT_CREATE_FLAGS_SINGLE_TIMELINE;
   if (args.flags & I915_CONTEXT_CREATE_FLAGS_USE_EXTENSIONS) {
     Create create{file, *ctx};
-    if (int err = user_extensions(args.extensions, create_extensions,
-                                  std::size(create_extensions), &create))
+    if (int err = user_extensions(args.extensions, create_extensions, std::size(create_extensions),
+                                  &create))
       return err;
   }
   args.ctx_id = file.contexts.add(std::move(ctx));

@@ -48,8 +48,36 @@ void Engine::queue(std::shared_ptr<Request> rq) {
     thread_ = sync::Thread(std::string("i915-") + info().name, [this] { run(); });
   }
   ContextEngine& ce = *rq->ce;
-  if (ce.queue_.empty()) contexts_.push_back(&ce);
+  if (ce.queue_.empty()) contexts_.splice(contexts_.end(), ce.contexts_node_);
   ce.queue_.push_back(std::move(rq));
+  load_.fetch_add(1, std::memory_order_relaxed);
+}
+
+void Engine::ready(Request& rq) {
+  {
+    sync::Guard g(lock_);
+    if (rq.taken_) return;  // cancelled with the engine
+    if (rq.ce->queue_.front().get() != &rq) return;
+    make_runnable(*rq.ce);
+  }
+  kick();
+}
+
+// `lock_` held. Behind the others of its priority.
+void Engine::make_runnable(ContextEngine& ce) {
+  if (ce.runnable_node_.empty()) return;
+  auto& list = runnable_[ce.queue_.front()->priority];
+  list.splice(list.end(), ce.runnable_node_);
+}
+
+// `lock_` held. The first request of a context that is not among the runnable ones is over.
+void Engine::dequeue(ContextEngine& ce) {
+  ce.queue_.pop_front();
+  load_.fetch_sub(1, std::memory_order_relaxed);
+  if (ce.queue_.empty())
+    ce.contexts_node_.splice(ce.contexts_node_.end(), contexts_, ce.in_contexts_);
+  else if (ce.queue_.front()->ready())
+    make_runnable(ce);
 }
 
 void Engine::kick() {
@@ -87,19 +115,18 @@ void Engine::retire() {
   }
 }
 
-// `lock_` held. The first of the highest priority; who runs goes to the end.
+// `lock_` held. The first of the highest priority; at the end, any.
 ContextEngine* Engine::pick() {
-  auto best = contexts_.end();
-  for (auto it = contexts_.begin(); it != contexts_.end(); ++it) {
-    const Request& rq = *(*it)->queue_.front();
-    if (!rq.ready() && !stop_.load(std::memory_order_relaxed)) continue;
-    if (best == contexts_.end() || rq.priority > (*best)->queue_.front()->priority) best = it;
+  for (auto it = runnable_.begin(); it != runnable_.end(); ++it) {
+    auto& list = it->second;
+    if (list.empty()) continue;
+    ContextEngine* ce = list.front();
+    ce->runnable_node_.splice(ce->runnable_node_.end(), list, list.begin());
+    // Most have the default priority; its list stays.
+    if (list.empty() && it->first) runnable_.erase(it);
+    return ce;
   }
-  if (best == contexts_.end()) return nullptr;
-  ContextEngine* ce = *best;
-  contexts_.erase(best);
-  contexts_.push_back(ce);
-  return ce;
+  return stop_.load(std::memory_order_relaxed) && !contexts_.empty() ? contexts_.front() : nullptr;
 }
 
 void Engine::run() {
@@ -120,15 +147,18 @@ void Engine::run() {
       idle_since = 0;
     }
     std::shared_ptr<Request> rq = ce->queue_.front();
+    rq->taken_ = true;
     lock_.unlock();
-    if (execute(*ce, *rq) == Outcome::done) {
-      BatchRunner* runner = ce->runner_.get();
-      lock_.lock();
-      ce->queue_.pop_front();
-      if (ce->queue_.empty()) contexts_.erase(std::find(contexts_.begin(), contexts_.end(), ce));
-      lock_.unlock();
-      finish(std::move(rq), runner);
+    const Outcome outcome = execute(*ce, *rq);
+    BatchRunner* runner = ce->runner_.get();
+    lock_.lock();
+    if (outcome == Outcome::preempted) {
+      make_runnable(*ce);
+      continue;
     }
+    dequeue(*ce);
+    lock_.unlock();
+    finish(std::move(rq), runner);
     lock_.lock();
   }
   lock_.unlock();
@@ -141,8 +171,7 @@ void Engine::sleep(uint64_t idle_since) {
   const uint64_t seen = kicks_.load(std::memory_order_seq_cst);
   if (usual_idle_ns_ < awake_ns) {
     lock_.unlock();
-    while (kicks_.load(std::memory_order_acquire) == seen &&
-           sync::now_ns() - idle_since < awake_ns)
+    while (kicks_.load(std::memory_order_acquire) == seen && sync::now_ns() - idle_since < awake_ns)
       sync::yield();
     lock_.lock();
     if (kicks_.load(std::memory_order_acquire) != seen) return;
@@ -163,14 +192,11 @@ void Engine::rest(uint64_t seen, uint64_t ns) {
 }
 
 // Does another context want the engine more, or as much and its turn has come?
-bool Engine::preempting(const ContextEngine& ce, const Request& rq, bool slice_over) {
+bool Engine::preempting(const Request& rq, bool slice_over) {
   sync::Guard g(lock_);
-  return std::any_of(contexts_.begin(), contexts_.end(), [&](const ContextEngine* other) {
-    if (other == &ce) return false;
-    const Request& next = *other->queue_.front();
-    return next.ready() &&
-           (next.priority > rq.priority || (slice_over && next.priority == rq.priority));
-  });
+  for (const auto& [priority, list] : runnable_)
+    if (!list.empty()) return priority > rq.priority || (slice_over && priority == rq.priority);
+  return false;
 }
 
 Engine::Outcome Engine::execute(ContextEngine& ce, Request& rq) {
@@ -211,7 +237,7 @@ Engine::Outcome Engine::execute(ContextEngine& ce, Request& rq) {
       return Outcome::done;
     }
     const bool waiting = stop.reason == gpu::StopReason::semaphore;
-    const bool want = preempting(ce, rq, waiting || now - slice_begin > timeslice_ns);
+    const bool want = preempting(rq, waiting || now - slice_begin > timeslice_ns);
     if (stop.reason == gpu::StopReason::arbitration && want) return Outcome::preempted;
     // The heartbeat asks as well, half-way to the verdict.
     if (want || now - alive > gpu.options.hang_ns / 2)
@@ -219,8 +245,7 @@ Engine::Outcome Engine::execute(ContextEngine& ce, Request& rq) {
     else
       cs.cancel_preempt();
 
-    if (stop.reason == gpu::StopReason::budget ||
-        stop.reason == gpu::StopReason::arbitration) {
+    if (stop.reason == gpu::StopReason::budget || stop.reason == gpu::StopReason::arbitration) {
       rests = 0;
       continue;
     }
@@ -240,6 +265,7 @@ Engine::Outcome Engine::execute(ContextEngine& ce, Request& rq) {
 void Engine::reset(ContextEngine& ce, Request& rq) {
   gpu.counters.resets.fetch_add(1, std::memory_order_relaxed);
   rq.set_error(-EIO);
+  ce.runner_->cs.restore({});  // the context image is the default one again
   auto ctx = ce.context.lock();
   // Nobody is left to be told, and nothing may come any more.
   if (ce.closed.load() || !ctx || ctx->mark_guilty()) ce.banned.store(true);

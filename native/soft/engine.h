@@ -13,7 +13,8 @@
 
 #include <atomic>
 #include <cstdint>
-#include <deque>
+#include <list>
+#include <map>
 #include <memory>
 #include <vector>
 
@@ -45,8 +46,13 @@ class Engine {
   const EngineId id;
   const EngineInfo& info() const { return engine_info[id]; }
 
-  /// Behind the others of its timeline. kick() when it may run. Starts the thread at the first.
+  /// Behind the others of its timeline; it does not run before ready(). Starts the thread at the
+  /// first.
   void queue(std::shared_ptr<Request> rq);
+  /// All that the request waited for has signalled.
+  void ready(Request& rq);
+  /// How many requests are queued.
+  size_t load() const { return load_.load(std::memory_order_relaxed); }
   /// Something has changed that the engine should look at.
   void kick();
   bool idle();
@@ -64,17 +70,23 @@ class Engine {
 
   void run();
   ContextEngine* pick();
+  void make_runnable(ContextEngine& ce);
+  void dequeue(ContextEngine& ce);
   void sleep(uint64_t idle_since);
   Outcome execute(ContextEngine& ce, Request& rq);
   void rest(uint64_t seen_kicks, uint64_t ns);
-  bool preempting(const ContextEngine& ce, const Request& rq, bool slice_over);
+  bool preempting(const Request& rq, bool slice_over);
   void reset(ContextEngine& ce, Request& rq);
   void finish(std::shared_ptr<Request> rq, BatchRunner* runner);
 
   static const sync::LockClass lock_class, retire_lock_class;
   sync::Mutex lock_{lock_class};  // kernel: sched_engine->lock
   sync::WaitQueue work_;
-  std::deque<ContextEngine*> contexts_;  // those with requests; each lives as long as these do
+  // The contexts that have requests, which keep them alive, and of these the runnable ones by the
+  // priority of their first request. The nodes are the contexts' own.
+  std::list<ContextEngine*> contexts_;
+  std::map<int, std::list<ContextEngine*>, std::greater<int>> runnable_;
+  std::atomic<size_t> load_{0};
   bool started_ = false;
   std::atomic<bool> sleeping_{false}, stop_{false};
   std::atomic<uint64_t> kicks_{0};

@@ -28,7 +28,8 @@ int ExecBuffer::add_fence_array() {
     drm_i915_gem_exec_fence user;
     if (copy_from_user(&user, args_.cliprects_ptr + i * sizeof(user), sizeof(user))) return -EFAULT;
     if (user.flags & static_cast<uint32_t>(__I915_EXEC_FENCE_UNKNOWN_FLAGS)) return -EINVAL;
-    ExecFence f{file_.lookup_syncobj(user.handle), {}, 0, (user.flags & I915_EXEC_FENCE_SIGNAL) != 0};
+    ExecFence f{
+        file_.lookup_syncobj(user.handle), {}, 0, (user.flags & I915_EXEC_FENCE_SIGNAL) != 0};
     if (!f.syncobj) return -ENOENT;
     if (user.flags & I915_EXEC_FENCE_WAIT && f.syncobj->find(0, &f.waits)) return -EINVAL;
     fences_.push_back(std::move(f));

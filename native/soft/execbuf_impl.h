@@ -18,7 +18,8 @@ namespace i915u::soft {
 
 class ExecBuffer {
  public:
-  ExecBuffer(File& file, uapi::drm_i915_gem_execbuffer2& args, uapi::drm_i915_gem_exec_object2* exec);
+  ExecBuffer(File& file, uapi::drm_i915_gem_execbuffer2& args,
+             uapi::drm_i915_gem_exec_object2* exec);
   ~ExecBuffer();
   ExecBuffer(const ExecBuffer&) = delete;
   ExecBuffer& operator=(const ExecBuffer&) = delete;

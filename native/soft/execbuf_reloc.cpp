@@ -64,7 +64,8 @@ int ExecBuffer::relocate(Entry& e, const drm_i915_gem_relocation_entry& r, uint6
   const uint64_t value = canonical_addr(t->vma->start + static_cast<uint64_t>(int64_t{delta}));
   // Two dwords: the second may be on the next page.
   const uint32_t half[2] = {static_cast<uint32_t>(value), static_cast<uint32_t>(value >> 32)};
-  if (!e.vma->pages->write(r.offset, &half[0], 4) || !e.vma->pages->write(r.offset + 4, &half[1], 4))
+  if (!e.vma->pages->write(r.offset, &half[0], 4) ||
+      !e.vma->pages->write(r.offset + 4, &half[1], 4))
     return -EFAULT;
   *presumed = canonical_addr(t->vma->start);
   return 0;

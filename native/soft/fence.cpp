@@ -14,7 +14,8 @@ void Fence::signal(int error, bool wake) {
     sync::Guard g(lock_);
     if (signalled()) return;
     callbacks.swap(callbacks_);
-    // Ordered before the look at the sleepers, as a sleeper's count is before its look at the state.
+    // Ordered before the look at the sleepers, as a sleeper's count is before its look at the
+    // state.
     state_.store(error, std::memory_order_seq_cst);
     if (wake && sleepers_.load(std::memory_order_seq_cst)) queue_.wake_all();
   }

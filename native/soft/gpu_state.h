@@ -48,7 +48,7 @@ struct Gpu {
   /// Does the fault strike now? One in fault_one_in times, from the options' seed.
   bool fault(Fault f);
 
-  sync::RwLock notifier_lock;    ///< kernel: i915->mm.notifier_lock
+  sync::RwLock notifier_lock;   ///< kernel: i915->mm.notifier_lock
   sync::SpinLock atomics_lock;  ///< MI_ATOMIC is atomic among the engines
   std::shared_ptr<Strategy> strategy;
   std::shared_ptr<Pool> pool;

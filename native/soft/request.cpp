@@ -97,7 +97,7 @@ void Request::fence_signalled(Fence& f) {
 
 void Request::dependency_done() {
   // A cancelled request does not wait for its dependencies, and its engine may be gone by now.
-  if (pending_.fetch_sub(1, std::memory_order_acq_rel) == 1 && !signalled()) engine.kick();
+  if (pending_.fetch_sub(1, std::memory_order_acq_rel) == 1 && !signalled()) engine.ready(*this);
 }
 
 }  // namespace i915u::soft

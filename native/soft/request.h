@@ -161,8 +161,9 @@ class Request final : public Fence, public FenceCallback {
   std::atomic<uint32_t> pending_{1};  // dependencies that have not signalled, and submit() itself
   std::atomic<int> error_{0};
   bool active_ = false;
-  bool begun_ = false, hold_last_ = false;  // the engine's own
-  std::shared_ptr<Fence> execution_;  // signals when it begins to run; null: nobody asked
+  bool taken_ = false;                      // Engine::lock_: the engine has it
+  bool begun_ = false, hold_last_ = false;  // the engine thread's own
+  std::shared_ptr<Fence> execution_;        // signals when it begins to run; null: nobody asked
   static const sync::LockClass execution_lock_class;
   sync::SpinLock execution_lock_{execution_lock_class};
 };

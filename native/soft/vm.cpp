@@ -149,8 +149,7 @@ bool Vm::access(uint64_t addr, void* data, size_t len, bool write) {
   Vma& vma = *std::prev(it)->second;
   const uint64_t off = addr - vma.start;
   if (off >= vma.object_size) return false;
-  return write ? vma.writable && vma.pages->write(off, data, len)
-               : vma.pages->read(off, data, len);
+  return write ? vma.writable && vma.pages->write(off, data, len) : vma.pages->read(off, data, len);
 }
 
 VmTable::VmTable() : lock_(vm_table_lock_class) {}

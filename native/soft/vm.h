@@ -30,8 +30,8 @@ class Vma {
   Vma(Vm& v, Object& o);
 
   const std::weak_ptr<Vm> vm;
-  const uint64_t vm_id;   ///< Vm::id
-  Object* const object;   ///< valid while it is bound: the object unbinds when it dies
+  const uint64_t vm_id;  ///< Vm::id
+  Object* const object;  ///< valid while it is bound: the object unbinds when it dies
   const uint64_t object_size;
   const bool writable;
 
