@@ -106,12 +106,23 @@ bool Run::take_op() {
 void Run::launch() {
   board.pid = getpid();
   board.state = RunState::setup;
-  conductor_ = sync::Thread("conductor", [this] { conduct(); });
+  board.beat_ns = sync::now_ns();
+  conductor_ = sync::Thread("conductor", [this] {
+    conduct();
+    finished_ = true;
+  });
+  watchdog_ = sync::Thread("watchdog", [this] { watch(); });
 }
 
 bool Run::join() {
-  conductor_.join();
-  return !hung_;
+  watchdog_.join();
+  if (!hung_) {
+    conductor_.join();
+    return true;
+  }
+  conductor_.forget();
+  for (auto& t : threads_) t.forget();
+  return false;
 }
 
 uint32_t Run::new_slot(const std::string& kind, const std::string& name) {
@@ -122,7 +133,6 @@ uint32_t Run::new_slot(const std::string& kind, const std::string& name) {
   kind.copy(s.kind, sizeof s.kind - 1);
   board.n_threads.store(i + 1);
   recorders_.push_back(std::make_unique<Recorder>(board, i));
-  blamed_.push_back(false);
   return i;
 }
 
@@ -240,49 +250,53 @@ void Run::start_stressors() {
   }
 }
 
-void Run::check_liveness(uint64_t now) {
-  for (uint32_t i = 0; i < recorders_.size(); i++) {
+// True when a thread is stuck, now or since an earlier look.
+bool Run::check_liveness(uint64_t now) {
+  bool stuck = false;
+  for (uint32_t i = 0; i < board.n_threads.load(); i++) {
     ThreadSlot& s = board.threads[i];
     const uint64_t begin = s.op_begin_ns.load();
+    stuck |= blamed_[i];
     if (blamed_[i] || begin == 0 || now < begin + op_timeout_ns_) continue;
-    blamed_[i] = true;
-    const char* op = op_names[s.op.load() % static_cast<uint32_t>(Op::count)];
+    stuck = blamed_[i] = true;
     const TraceEntry& e = s.trace[(s.trace_at.load() + trace_length - 1) % trace_length];
-    Violation* v = report(*recorders_[i], ViolationKind::liveness, e.cell,
-                          std::string(s.name) + " has been in " + op + " for " +
-                              std::to_string((now - begin) / 1000000) + " ms");
+    Recorder rec(board, i);
+    Violation* v =
+        report(rec, ViolationKind::liveness, e.cell,
+               std::string(s.name) + " has been in " + op_name(static_cast<Op>(s.op.load())) +
+                   " for " + std::to_string((now - begin) / 1000000) + " ms");
     if (v) {
       v->addr = e.addr;
       kernel_view(s.tid).copy(v->where, sizeof v->where - 1);
     }
-    request_stop();
   }
+  return stuck;
 }
 
-bool Run::threads_end(uint64_t deadline) {
-  while (working_.load() && sync::now_ns() < deadline) {
-    board.beat_ns = sync::now_ns();
-    check_liveness(sync::now_ns());
-    sync::sleep_ns(1000000);
-  }
-  return working_.load() == 0;
-}
-
+// Sees to it that a run has an end, whatever its other threads are stuck in, the conductor's too.
 void Run::watch() {
-  const uint64_t end = board.start_ns + static_cast<uint64_t>(std::min(cfg.seconds, 1e9) * 1e9);
-  while (!stopping() && working_.load()) {
+  uint64_t blamed_ns = 0;
+  while (!finished_.load()) {
     const uint64_t now = sync::now_ns();
     board.beat_ns = now;
-    if (now >= end || (cfg.stop_at_first && board.n_violations.load())) break;
-    check_liveness(now);
-    sync::sleep_ns(std::min<uint64_t>(20000000, end - now));
+    if (check_liveness(now)) {
+      request_stop();
+      if (!blamed_ns) blamed_ns = now;
+      if (now > blamed_ns + hung_grace_ns) {
+        hung_ = true;
+        if (!board.end_ns) board.end_ns = now;
+        board.state = RunState::done;
+        return;
+      }
+    }
+    sync::sleep_ns(2000000);
   }
-  request_stop();
 }
 
 void Run::conduct() {
   new_slot("run", "run");
   Recorder& rec = *recorders_[0];
+  rec.slot().tid = static_cast<int32_t>(syscall(SYS_gettid));
   LeakCheck leaks(dev);
   std::string why;
   if (!setup(rec, &why)) {
@@ -299,24 +313,21 @@ void Run::conduct() {
         [](Run& run, Recorder& r, uint32_t slot, void*) { Submitter(run, r, slot - 1).loop(); },
         nullptr);
   start_stressors();
-  watch();
+  const uint64_t end = board.start_ns + static_cast<uint64_t>(std::min(cfg.seconds, 1e9) * 1e9);
+  while (!stopping() && working_.load() && sync::now_ns() < end &&
+         !(cfg.stop_at_first && board.n_violations.load()))
+    sync::sleep_ns(2000000);
+  request_stop();
   board.end_ns = sync::now_ns();
   board.state = RunState::stopping;
-  // A thread that hangs is found out after op_timeout_ns; then there is nothing to wait for.
-  const bool blamed = std::find(blamed_.begin(), blamed_.end(), true) != blamed_.end();
-  if (!threads_end(sync::now_ns() + (blamed ? 500000000u : 2 * op_timeout_ns_))) {
-    hung_ = true;
-    for (auto& t : threads_) t.forget();
-  } else {
-    threads_.clear();
-    Oracle oracle(rec);
-    Rng rng(cfg.seed);
-    for (auto& c : cells) oracle.sample(*c, rng, 0, c->pages, 64, "at the end of the run");
-    for (auto& c : cells) c->unmap(mem);
-    gates.reset();
-    leaks.check(rec);
-    cells.clear();
-  }
+  for (auto& t : threads_) t.join();  // one that hangs is the watchdog's business
+  Oracle oracle(rec);
+  Rng rng(cfg.seed);
+  for (auto& c : cells) oracle.sample(*c, rng, 0, c->pages, 64, "at the end of the run");
+  for (auto& c : cells) c->unmap(mem);
+  gates.reset();
+  leaks.check(rec);
+  cells.clear();
   board.state = RunState::done;
 }
 

@@ -70,18 +70,19 @@ class Run {
              void* arg);
   void start_stressors();
   void watch();
-  void check_liveness(uint64_t now);
-  bool threads_end(uint64_t deadline);
+  bool check_liveness(uint64_t now);
 
-  std::atomic<bool> stop_{false};
+  static constexpr uint64_t hung_grace_ns = 500000000;  ///< from the first blame to the end
+
+  std::atomic<bool> stop_{false}, finished_{false};
   std::atomic<uint64_t> ops_{0};
   std::atomic<uint32_t> working_{0};  ///< threads that have not ended
   const uint64_t op_timeout_ns_;
-  bool hung_ = false;
-  std::vector<bool> blamed_;  ///< by slot: its hang has been reported
+  bool hung_ = false;              ///< the watchdog's
+  bool blamed_[max_threads] = {};  ///< the watchdog's: this thread's hang has been reported
   std::vector<std::unique_ptr<Recorder>> recorders_;
   std::vector<sync::Thread> threads_;
-  sync::Thread conductor_;
+  sync::Thread conductor_, watchdog_;
 };
 
 }  // namespace i915u::stress
