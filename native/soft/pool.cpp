@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 
 #include "mem/uaccess.h"
@@ -22,8 +23,6 @@ namespace {
 
 const sync::LockClass pool_class{"pool"};
 constexpr uint64_t page = 4096;
-// A smaller one is faster zeroed than punched, and keeps its pages for the next.
-constexpr uint64_t punch_from = 4 * page;
 
 struct Mapping {
   uint64_t start, end, offset;
@@ -78,9 +77,29 @@ PoolPages::~PoolPages() {
       return;  // the view still shows the other file: the extent must not be used again
     close(own_fd_);
     own_fd_ = -1;
-    mapped_ = false;  // whoever maps it maps the other file
+    pool_->free(offset, size, Pool::Content::unknown);  // whoever maps it maps the other file
+    return;
   }
-  if (!leaked_) pool_->free(offset, size, mapped_);
+  if (leaked_) return;
+  if (mapped_) {
+    pool_->free(offset, size, Pool::Content::maybe_mapped);
+    return;
+  }
+  if (size > Pool::max_warm_pages * page) {
+    pool_->free(offset, size, Pool::Content::unknown);
+    return;
+  }
+  for (uint64_t t = touched_; t; t &= t - 1) memset(at_ + std::countr_zero(t) * page, 0, page);
+  pool_->free(offset, size, Pool::Content::zero);
+}
+
+// Before it is written, by whatever writes it but a user's mapping.
+void PoolPages::touch(uint64_t off, uint64_t len) {
+  if (size > Pool::max_warm_pages * page || !len) return;
+  const uint64_t first = off / page, last = (off + len - 1) / page;
+  const uint64_t bits = (~0ull >> (63 - (last - first))) << first;
+  if (bits & ~touched_.load(std::memory_order_relaxed))
+    touched_.fetch_or(bits, std::memory_order_relaxed);
 }
 
 bool PoolPages::read(uint64_t off, void* dst, size_t len) {
@@ -101,6 +120,7 @@ bool PoolPages::read(uint64_t off, void* dst, size_t len) {
 
 bool PoolPages::write(uint64_t off, const void* src, size_t len) {
   if (off > size || len > size - off) return false;
+  touch(off, len);
   char* p = at_ + off;
   if (aligned(off, len)) {
     if (len == 8) {
@@ -122,6 +142,7 @@ int PoolPages::copy_to_user(uint64_t user, uint64_t off, uint64_t len) {
 }
 
 int PoolPages::copy_from_user(uint64_t off, uint64_t user, uint64_t len) {
+  touch(off, len);
   return i915u::copy_from_user(at_ + off, user, len);
 }
 
@@ -133,10 +154,7 @@ int64_t PoolPages::map(uint64_t addr, uint64_t len, int prot, int flags, uint64_
 }
 
 void PoolPages::discard() {
-  if (size < punch_from)
-    memset(at_, 0, size);
-  else
-    madvise(at_, size, MADV_REMOVE);
+  madvise(at_, size, MADV_REMOVE);
 }
 
 int PoolPages::make_own_file(int* fd) {
@@ -228,15 +246,37 @@ bool Pool::own_view(uint64_t addr) const {
 }
 
 std::shared_ptr<PoolPages> Pool::alloc(uint64_t size) {
-  uint64_t at;
+  uint64_t offset;
   {
     sync::Guard g(lock_);
-    if (!extents_.take(size / page, &at)) {
-      reclaim_unmapped();
-      if (!extents_.take(size / page, &at)) return nullptr;
+    if (!take_warm(size, &offset)) {
+      uint64_t at;
+      if (!extents_.take(size / page, &at)) {
+        chill();
+        reclaim_unmapped();
+        if (!extents_.take(size / page, &at)) return nullptr;
+      }
+      offset = at * page;
     }
   }
-  return std::make_shared<PoolPages>(shared_from_this(), at * page, size);
+  return std::make_shared<PoolPages>(shared_from_this(), offset, size);
+}
+
+bool Pool::take_warm(uint64_t size, uint64_t* offset) {
+  if (size > max_warm_pages * page || warm_[size / page].empty()) return false;
+  *offset = warm_[size / page].back();
+  warm_[size / page].pop_back();
+  warm_bytes_ -= size;
+  return true;
+}
+
+void Pool::chill() {
+  for (uint64_t n = 1; n <= max_warm_pages; n++) {
+    for (uint64_t offset : warm_[n])
+      if (punch(offset, n * page)) extents_.give(offset / page, n);
+    warm_[n].clear();
+  }
+  warm_bytes_ = 0;
 }
 
 bool Pool::punch(uint64_t offset, uint64_t size) {
@@ -244,15 +284,19 @@ bool Pool::punch(uint64_t offset, uint64_t size) {
                    static_cast<off_t>(size)) == 0;
 }
 
-void Pool::free(uint64_t offset, uint64_t size, bool mapped) {
-  if (!mapped) {
-    if (size < punch_from)
-      memset(view_ + offset, 0, size);
-    else if (!punch(offset, size))
-      return;  // what is not zero is never given out again
+void Pool::free(uint64_t offset, uint64_t size, Content content) {
+  if (content == Content::zero) {
+    sync::Guard g(lock_);
+    if (warm_bytes_ + size <= max_warm_bytes) {
+      warm_[size / page].push_back(offset);
+      warm_bytes_ += size;
+      return;
+    }
   }
+  // What cannot be made zero is never given out again.
+  if (content != Content::maybe_mapped && !punch(offset, size)) return;
   sync::Guard g(lock_);
-  if (!mapped) {
+  if (content != Content::maybe_mapped) {
     extents_.give(offset / page, size / page);
     return;
   }

@@ -5,6 +5,7 @@
 // is the same file. An object that is exported moves to a memfd of its own.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <map>
@@ -46,8 +47,10 @@ class PoolPages final : public Pages {
  private:
   friend class Pool;
   int replace_mappings();
+  void touch(uint64_t off, uint64_t len);
   const std::shared_ptr<Pool> pool_;
   char* const at_;
+  std::atomic<uint64_t> touched_{0};  // a bit a page, if there are no more than 64
   int own_fd_ = -1;
   std::atomic<bool> mapped_{false};  // was it ever?
   bool leaked_ = false;
@@ -76,7 +79,10 @@ class Pool : public std::enable_shared_from_this<Pool> {
   struct Freed {
     uint64_t offset, size;
   };
-  void free(uint64_t offset, uint64_t size, bool mapped);
+  enum class Content { zero, unknown, maybe_mapped };
+  void free(uint64_t offset, uint64_t size, Content content);
+  bool take_warm(uint64_t size, uint64_t* offset);
+  void chill();
   void reclaim_unmapped();
   bool punch(uint64_t offset, uint64_t size);
   bool own_view(uint64_t addr) const;
@@ -87,6 +93,10 @@ class Pool : public std::enable_shared_from_this<Pool> {
 
   sync::Mutex lock_;
   Extents extents_;
+  // Freed small ones, zeroed, with the pages they had: the next of that size costs no page fault.
+  static constexpr uint64_t max_warm_pages = 64, max_warm_bytes = 64ull << 20;
+  std::array<std::vector<uint64_t>, max_warm_pages + 1> warm_;  // offsets, by pages
+  uint64_t warm_bytes_ = 0;
   std::map<uint64_t, std::weak_ptr<GemObject>> published_;
   // Freed, but perhaps still mapped by the user, whose mapping keeps them as they are: they are
   // free for others when /proc/self/maps no longer has them.
