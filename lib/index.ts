@@ -52,3 +52,21 @@ export {
   type Topology,
   type Version,
 } from './native.js';
+export { reportText, type TextOptions } from './report/text.js';
+export {
+  makeOptions,
+  OptionError,
+  type Options,
+  type OptionsInput,
+  replayArgs,
+} from './stress/options.js';
+export {
+  exitStatus,
+  type Result,
+  type ResultJson,
+  resultFromJson,
+  resultJsonSchema,
+  resultToJson,
+} from './stress/result.js';
+export { type Progress, type RunHooks, runStress } from './stress/run.js';
+export type { Snapshot } from './stress/snapshot.js';

@@ -15,15 +15,19 @@ A run has submitters, which submit batches that write userptr memory, wait and l
 and stressors, which change the mappings of the same memory meanwhile. Each value that is found in
 it is judged; so are errnos, times, and what is left at the end:
 
-  stale write          something submitted before a munmap landed in the pages mapped after it
-  lost write           a batch is done, its pages did not change, but its write is not there
-  lost content         an innocent change (migration, swap-out, fork, ...) lost what was there
-  write after protect  a page changed though mprotect(PROT_READ) had returned
-  stale read           a batch read what the CPU had overwritten before it was submitted
-  wrong errno          a call failed in a way that its situation does not allow, or did not fail
-  liveness             an operation, or all of the run, did not end within its bound
-  leak                 pins or objects are left when all is closed
-  crash                the process of the run died
+  stale write              what was submitted before a munmap landed in the pages mapped after it
+  lost write               a batch is done and its pages did not change, but its write is not there
+  lost content             an innocent change (migration, swap-out, fork) lost what was there
+  write after protect      a page changed though mprotect(PROT_READ) had returned
+  stale read               a batch read something else than the CPU wrote before it was submitted
+  read-only object written a batch wrote through I915_USERPTR_READ_ONLY
+  forked child saw a write the child's own copy of a page changed
+  wrong errno              a call failed in a way that its situation does not allow
+  unexpected success       or did not fail where it must: execbuf of memory that is unmapped
+  liveness                 an operation, or all of the run, did not end within its bound
+  leak                     pins or objects are left when all is closed
+  era                      munmap did not wait for the GPU, on a kernel before 6.8
+  crash                    the process of the run died
 
 Exit status: 0 pass, 1 violation, 2 usage, 3 could not run, 4 skipped (nothing could run here).
 Ctrl-C ends a run within a second, with a verdict for what ran; a second one kills it.

@@ -35,17 +35,30 @@ export function reportText(result: Result, { color, brief = false }: TextOptions
     parts.push(headText(result));
     if (result.threads.length > 0) parts.push(threadTable(result.threads, paint));
   }
-  const shown = result.violations.slice(0, SHOWN);
-  for (const [i, v] of shown.entries())
-    parts.push(violationText(v, `violation ${i + 1} of ${result.violationsTotal}`, paint));
+  const shown = firstOfEach(result.violations).slice(0, SHOWN);
+  for (const [i, v] of shown)
+    parts.push(violationText(v, `violation ${i + 1} of ${count(result.violationsTotal)}`, paint));
   if (result.violationsTotal > shown.length)
     parts.push([
-      `${result.violationsTotal - shown.length} more violations; --json keeps the first 64 with all their operations`,
+      `${count(result.violationsTotal - shown.length)} more; --json keeps the first 64 with all their operations`,
     ]);
   const last = lastOperations(result.threads);
   if (last.length > 0) parts.push(last);
   parts.push(verdictText(result, paint));
   return `${parts.map((lines) => lines.join('\n')).join('\n\n')}\n`;
+}
+
+/** The first of each kind, then the second of each, ...; each with its number in the list. */
+function firstOfEach(list: readonly ResultViolation[]): [number, ResultViolation][] {
+  const seen = new Map<string, number>();
+  return list
+    .map((v, i) => {
+      const rank = seen.get(v.kind) ?? 0;
+      seen.set(v.kind, rank + 1);
+      return { i, v, rank };
+    })
+    .sort((a, b) => a.rank - b.rank)
+    .map(({ i, v }) => [i, v]);
 }
 
 function headText(r: Result): string[] {

@@ -122,8 +122,8 @@ function countKinds(snapshot: Snapshot, end: End, total: number): string {
   for (const kind of list) kinds.set(kind, (kinds.get(kind) ?? 0) + 1);
   const more = total - list.length;
   const parts = [...kinds].map(([kind, n]) => (n > 1 ? `${kind} ×${n}` : kind));
-  if (more > 0) parts.push(`${more} not kept`);
-  return `${total} ${total === 1 ? 'violation' : 'violations'}: ${parts.join(', ')}`;
+  if (more > 0) parts.push(`${more.toLocaleString('en-US')} more`);
+  return `${total.toLocaleString('en-US')} ${total === 1 ? 'violation' : 'violations'}: ${parts.join(', ')}`;
 }
 
 /** What the watching process reports itself: a death, or a stall. A hang the run has reported. */

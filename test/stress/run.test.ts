@@ -217,7 +217,7 @@ describe('what runs nothing', () => {
   test('--help teaches', async () => {
     const { status, stdout } = await cli(['run', '--help']);
     expect(status).toBe(0);
-    for (const kind of ['stale write', 'liveness', 'crash', 'Exit status: 0 pass', 'Examples:'])
+    for (const kind of [...stress.violationKinds, 'crash', 'Exit status: 0 pass', 'Examples:'])
       expect(stdout).toContain(kind);
   });
   test('--list names every stressor, strategy and fault', async () => {

@@ -122,7 +122,7 @@ describe('verdict', () => {
   test('violations: fail, by kind', () => {
     expect(
       verdict({ violationsTotal: 70, violations: [stale, stale, { ...stale, kind: 'leak' }] }),
-    ).toEqual(['fail', 1, '70 violations: stale write ×2, leak, 67 not kept']);
+    ).toEqual(['fail', 1, '70 violations: stale write ×2, leak, 67 more']);
   });
   test('a process that died: fail, whatever the oracles say', () => {
     const end: End = { how: 'crash', text: 'killed by SIGSEGV', said: '' };
