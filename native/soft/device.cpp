@@ -240,6 +240,7 @@ Memory& SoftDevice::memory() {
 
 SoftStats SoftDevice::stats() {
   impl->card->dmabufs.reap();
+  impl->gpu->retire();
   const GpuCounters& c = impl->gpu->counters;
   const AddressSpace& mm = AddressSpace::current();
   return {.requests = c.requests,
