@@ -14,7 +14,8 @@
       "defines": ["NAPI_VERSION=9", "NODE_ADDON_API_CPP_EXCEPTIONS", "NODE_ADDON_API_REQUIRE_BASIC_FINALIZERS"],
       "cflags!": ["-fno-exceptions", "-O3"],
       "cflags_cc!": ["-fno-exceptions", "-fno-rtti", "-std=gnu++17", "-std=gnu++20", "-std=c++17"],
-      "cflags_cc": ["-std=c++20", "-O2", "-Wall", "-Wextra", "-Wno-cast-function-type"],
+      # Hidden: the addon's own calls need no PLT, and two copies of it in a process do not mix.
+      "cflags_cc": ["-std=c++20", "-O2", "-fvisibility=hidden", "-Wall", "-Wextra", "-Wno-cast-function-type"],
       "libraries": ["-pthread"],
       "conditions": [["werror==1", {"cflags_cc": ["-Werror"]}]]
     }

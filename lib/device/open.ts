@@ -72,7 +72,8 @@ const advice: Readonly<Record<string, string>> = {
   EPERM: 'not permitted here: a container must be given the node (--device /dev/dri)',
 };
 
-function nodeError(path: string, errno: number, driver: string): I915Error {
+/** @internal */
+export function nodeError(path: string, errno: number, driver: string): I915Error {
   const code = native.errnoName(errno);
   const text =
     code === 'ENODEV'

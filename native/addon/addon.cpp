@@ -11,6 +11,7 @@ namespace {
 struct Binding {
   const Function* fn;
   Mode mode;
+  size_t args;  ///< how many it takes: more are not asked for
 };
 
 napi_value enter(napi_env env, napi_callback_info info) {
@@ -20,7 +21,7 @@ napi_value enter(napi_env env, napi_callback_info info) {
   napi_get_cb_info(env, info, &argc, argv, nullptr, &data);
   const Binding& binding = *static_cast<const Binding*>(data);
   try {
-    Call call(env, *binding.fn, binding.mode, {argv, std::min(argc, Function::max_args)});
+    Call call(env, *binding.fn, binding.mode, {argv, std::min(argc, binding.args)});
     return binding.fn->body(call);
   } catch (const Napi::Error& e) {
     e.ThrowAsJavaScriptException();
@@ -32,6 +33,12 @@ napi_value enter(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
+size_t arity(const Function& fn) {
+  size_t n = 0;
+  while (n < Function::max_args && fn.args[n]) n++;
+  return n;
+}
+
 /// The bindings of all instances, made once: what they hold is the same for each.
 const std::deque<Binding>& bindings() {
   static const std::deque<Binding> all = [] {
@@ -41,7 +48,7 @@ const std::deque<Binding>& bindings() {
                                    exec_functions(), syncobj_functions(), memory_functions(),
                                    fork_functions(), userfaultfd_functions(), emit_functions()})
         for (const Function& fn : functions)
-          if (mode == Mode::sync || !fn.plain) list.push_back({&fn, mode});
+          if (mode == Mode::sync || !fn.plain) list.push_back({&fn, mode, arity(fn)});
     return list;
   }();
   return all;

@@ -151,10 +151,8 @@ void Call::fail(int err) {
 
 // ---- results
 
-napi_value to_js(napi_env env, None) {
-  napi_value v;
-  napi_get_undefined(env, &v);
-  return v;
+napi_value to_js(napi_env, None) {
+  return nullptr;  // undefined, to a caller in JavaScript
 }
 napi_value to_js(napi_env env, uint32_t n) {
   napi_value v;
@@ -186,6 +184,9 @@ napi_value to_js(napi_env env, const std::string& s) {
 }
 napi_value to_js(napi_env env, const std::vector<uint8_t>& bytes) {
   return Napi::Buffer<uint8_t>::Copy(env, bytes.data(), bytes.size());
+}
+napi_value to_js(napi_env env, const Data& data) {
+  return Napi::Buffer<uint8_t>::Copy(env, data.bytes.get(), data.size);
 }
 napi_value to_js(napi_env env, const std::vector<uint64_t>& numbers) {
   Napi::BigUint64Array array = Napi::BigUint64Array::New(env, numbers.size());

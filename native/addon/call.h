@@ -12,6 +12,7 @@
 
 #include <cerrno>
 #include <cstdint>
+#include <memory>
 #include <new>
 #include <span>
 #include <string>
@@ -48,6 +49,13 @@ constexpr int child_timeout_ms = 20000;
 /// Waits for the child and reaps it.
 ChildEnd wait_child(pid_t pid);
 
+/// Bytes that are yet to be written: what a refused call does not fill is never touched.
+struct Data {
+  std::unique_ptr<uint8_t[]> bytes;
+  size_t size = 0;
+  void allocate(size_t n) { bytes.reset(new uint8_t[size = n]); }
+};
+
 // --- results. A status alone is `None`; numbers of 64 bits are bigints.
 struct None {};
 napi_value to_js(napi_env, None);
@@ -57,7 +65,8 @@ napi_value to_js(napi_env, uint64_t);
 napi_value to_js(napi_env, int64_t);
 napi_value to_js(napi_env, bool);
 napi_value to_js(napi_env, const std::string&);
-napi_value to_js(napi_env, const std::vector<uint8_t>&);   ///< a Buffer, copied
+napi_value to_js(napi_env, const std::vector<uint8_t>&);  ///< a Buffer, copied
+napi_value to_js(napi_env, const Data&);
 napi_value to_js(napi_env, const std::vector<uint64_t>&);  ///< a BigUint64Array, copied
 napi_value to_js(napi_env, const std::vector<int32_t>&);   ///< an Array
 napi_value to_js(napi_env, const ChildEnd&);
@@ -171,8 +180,10 @@ class Call::Worker : public Napi::AsyncWorker {
   void OnOK() override {
     if (ret_ < 0)
       promise_.Reject(call_.error(static_cast<int>(ret_), args_.Value()));
+    else if (const napi_value value = to_js(call_.env_, result_))
+      promise_.Resolve(value);
     else
-      promise_.Resolve(to_js(call_.env_, result_));
+      promise_.Resolve(Env().Undefined());
   }
 
  private:

@@ -96,9 +96,9 @@ napi_value pread(Call& c) {
   Device& dev = c.device(0);
   const uint32_t handle = c.u32(1);
   const uint64_t offset = c.u64(2), size = c.length(3);
-  return c.run<std::vector<uint8_t>>([&dev, handle, offset, size](auto& bytes) {
-    bytes.resize(size);
-    return gem_pread(dev, handle, offset, size, reinterpret_cast<uint64_t>(bytes.data()));
+  return c.run<Data>([&dev, handle, offset, size](Data& data) {
+    data.allocate(size);
+    return gem_pread(dev, handle, offset, size, reinterpret_cast<uint64_t>(data.bytes.get()));
   });
 }
 

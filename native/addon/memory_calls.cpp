@@ -136,9 +136,9 @@ napi_value poll_fd(Call& c) {
 napi_value read(Call& c) {
   const uint64_t addr = c.u64(0);
   const size_t length = c.length(1);
-  return c.run<std::vector<uint8_t>>([=](auto& bytes) {
-    bytes.resize(length);
-    return copy_from_user(bytes.data(), addr, length);
+  return c.run<Data>([=](Data& data) {
+    data.allocate(length);
+    return copy_from_user(data.bytes.get(), addr, length);
   });
 }
 

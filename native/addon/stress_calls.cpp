@@ -93,8 +93,7 @@ Config config_of(const Napi::Object& o) {
   c.op_timeout_ns = count(o, "opTimeoutMs", 0, some) * 1000000;
   c.pause_ns = count(o, "pauseUs", 0, some) * 1000;
   c.dwell_ns = count(o, "dwellUs", 0, 1000000) * 1000;
-  const Napi::Value first = o.Get("stopAtFirst");
-  c.stop_at_first = first.IsBoolean() && first.As<Napi::Boolean>().Value();
+  c.violations = count(o, "violations", 0, uint64_t{1} << 32);
   const std::string era = text(o.Env(), o.Get("era"), "config.era");
   if (era == "waits")
     c.era = Era::waits;
