@@ -45,6 +45,8 @@ export const optionsSchema = z.strictObject({
     .max(1e9, { error: 'seconds, 0 to 1e9' })
     .default(10),
   operations: integer(0, Number.MAX_SAFE_INTEGER).default(0),
+  violations: integer(0, 2 ** 32).default(0),
+  violations: integer(0, 2 ** 32).default(0),
   seed: z
     .bigint({ error: seedError })
     .min(0n, { error: seedError })
@@ -143,6 +145,22 @@ export const flags: readonly Flag[] = [
     arg: 'n',
     group: 'Load',
     help: 'end after so many submissions and changes; 0: by time alone',
+    ...numeric,
+  }),
+  define({
+    name: 'violations',
+    flag: '--violations',
+    arg: 'n',
+    group: 'Load',
+    help: 'end after so many violations; 0: go on',
+    ...numeric,
+  }),
+  define({
+    name: 'violations',
+    flag: '--violations',
+    arg: 'n',
+    group: 'Load',
+    help: 'end after so many violations; 0: they end nothing',
     ...numeric,
   }),
   define({

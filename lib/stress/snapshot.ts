@@ -110,6 +110,7 @@ export interface StressorInfo {
 export interface StressConfig {
   seconds: number;
   operations: number;
+  violations: number;
   seed: bigint;
   submitters: number;
   threadsPerStressor: number;

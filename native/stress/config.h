@@ -26,7 +26,7 @@ struct Config {
   uint64_t op_timeout_ns = 0;  ///< liveness bound of one operation; 0: 5 s on soft, 30 s else
   uint64_t pause_ns = 50000;   ///< a stressor rests up to so long between two changes
   uint64_t dwell_ns = 100000;  ///< and leaves a mapping changed for up to so long
-  bool stop_at_first = false;  ///< end at the first violation
+  uint64_t violations = 0;     ///< end after so many violations; 0: no such end
   Era era = Era::unknown;      ///< what to judge by; unknown: what the kernel's version says
 };
 

@@ -315,7 +315,7 @@ void Run::conduct() {
   start_stressors();
   const uint64_t end = board.start_ns + static_cast<uint64_t>(std::min(cfg.seconds, 1e9) * 1e9);
   while (!stopping() && working_.load() && sync::now_ns() < end &&
-         !(cfg.stop_at_first && board.n_violations.load()))
+         !(cfg.violations && board.n_violations.load() >= cfg.violations))
     sync::sleep_ns(2000000);
   request_stop();
   board.end_ns = sync::now_ns();
