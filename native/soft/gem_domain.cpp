@@ -71,8 +71,7 @@ int ioctl_gem_sw_finish(File& file, drm_i915_gem_sw_finish& args) {
 int ioctl_gem_set_caching(File& file, drm_i915_gem_caching& args) {
   if (args.caching > I915_CACHING_DISPLAY) return -EINVAL;
   // Without eDRAM there is no write-through: what the display scans out is not cached.
-  const uint32_t level =
-      args.caching == I915_CACHING_DISPLAY ? I915_CACHING_NONE : args.caching;
+  const uint32_t level = args.caching == I915_CACHING_DISPLAY ? I915_CACHING_NONE : args.caching;
   const auto obj = file.lookup(args.handle);
   if (!obj) return -ENOENT;
   GemObject* gem = to_gem(*obj);

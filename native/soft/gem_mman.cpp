@@ -34,8 +34,7 @@ int ioctl_gem_mmap(File& file, drm_i915_gem_mmap& args) {
     if (!pages) return err;
   }
   // Ordinary pages of a shmem file: page lookup takes them, unlike those of a fake offset.
-  const int64_t addr =
-      pages->map(0, args.size, PROT_READ | PROT_WRITE, MAP_SHARED, args.offset);
+  const int64_t addr = pages->map(0, args.size, PROT_READ | PROT_WRITE, MAP_SHARED, args.offset);
   if (addr < 0) return static_cast<int>(addr);
   args.addr_ptr = static_cast<uint64_t>(addr);
   return 0;

@@ -31,8 +31,8 @@ int ioctl_gem_wait(File& file, drm_i915_gem_wait& args) {
   if (args.timeout_ns == 0) return obj->wait(true, 0);
   const uint64_t start = sync::now_ns();
   const int err = obj->wait(true, start + static_cast<uint64_t>(args.timeout_ns));
-  args.timeout_ns = std::max<int64_t>(
-      0, args.timeout_ns - static_cast<int64_t>(sync::now_ns() - start));
+  args.timeout_ns =
+      std::max<int64_t>(0, args.timeout_ns - static_cast<int64_t>(sync::now_ns() - start));
   if (err == -ETIME) args.timeout_ns = 0;
   return err;
 }

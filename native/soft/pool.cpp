@@ -222,8 +222,7 @@ std::shared_ptr<Pool> Pool::make(int* err) {
   }
   for (uint64_t size = 64ull << 30; size >= 1ull << 28; size /= 2) {
     if (ftruncate(fd, static_cast<off_t>(size)) != 0) continue;
-    void* view =
-        mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+    void* view = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
     if (view == MAP_FAILED) continue;
     madvise(view, size, MADV_DONTDUMP);
     return std::shared_ptr<Pool>(new Pool(fd, static_cast<char*>(view), size));

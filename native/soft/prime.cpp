@@ -60,8 +60,8 @@ int ioctl_prime_handle_to_fd(File& file, drm_prime_handle& args) {
 int ioctl_prime_fd_to_handle(File& file, drm_prime_handle& args) {
   int err;
   uint64_t inode;
-  auto obj = std::static_pointer_cast<Object>(
-      file.dev.impl->card->dmabufs.find(args.fd, &inode, &err));
+  auto obj =
+      std::static_pointer_cast<Object>(file.dev.impl->card->dmabufs.find(args.fd, &inode, &err));
   if (!obj) return err;
   sync::Guard g(file.lock);
   const auto known = file.prime_handle.find(inode);

@@ -46,7 +46,8 @@ int query_topology(const drm_i915_query_item& item) {
           0x1,
           {0x7, 0, 0},
           {{0xff, 0xff, 0xff, 0}, {}, {}}};
-  return copy_to_user(item.data_ptr, &topo, sizeof(topo)) ? -EFAULT : static_cast<int>(sizeof(topo));
+  return copy_to_user(item.data_ptr, &topo, sizeof(topo)) ? -EFAULT
+                                                          : static_cast<int>(sizeof(topo));
 }
 
 int query_engines(const drm_i915_query_item& item) {

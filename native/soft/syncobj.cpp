@@ -143,8 +143,8 @@ int wait_array(const Syncobjs& objs, const std::vector<uint64_t>& points, uint32
         continue;
       }
       // One suffices to sleep on: the point has not signalled before it has.
-      pending.push_back(
-          *std::find_if(fences.begin(), fences.end(), [](const auto& f) { return !f->signalled(); }));
+      pending.push_back(*std::find_if(fences.begin(), fences.end(),
+                                      [](const auto& f) { return !f->signalled(); }));
     }
     if (all ? done == objs.size() : done > 0) return 0;
     const uint64_t now = sync::now_ns();
