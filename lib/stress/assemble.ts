@@ -28,6 +28,8 @@ export interface Outcome {
   options: Options;
   device: { name: string; why: string };
   startedAt: Date;
+  /** CLOCK_MONOTONIC of the same. */
+  begunNs: bigint;
   snapshot: Snapshot;
   end: End;
   notes: string[];
@@ -37,12 +39,15 @@ export const toolVersion: string = JSON.parse(
   readFileSync(join(packageRoot, 'package.json'), 'utf8'),
 ).version;
 
-export function assemble({ options, device, startedAt, snapshot, end, notes }: Outcome): Result {
+export function assemble(outcome: Outcome): Result {
+  const { options, device, startedAt, snapshot, end, notes } = outcome;
   const { startNs, endNs } = snapshot;
   // A run that died has no end of its own; what it did it had done by its last sign of life.
   const last = endNs || (snapshot.beatNs > startNs ? snapshot.beatNs : snapshot.nowNs);
   const seconds = startNs ? Number(last - startNs) / 1e9 : 0;
-  const since = (ns: bigint) => ns - startNs;
+  // What goes wrong in the setup does so before the threads' start.
+  const origin = startNs || outcome.begunNs;
+  const since = (ns: bigint) => ns - origin;
   const cut = end.how === 'crash' || end.how === 'stall' || end.how === 'hang';
 
   const violations = snapshot.violations.map((v) => violationOf(v, since));
@@ -50,7 +55,7 @@ export function assemble({ options, device, startedAt, snapshot, end, notes }: O
   if (outside) violations.push(outside);
   const violationsTotal = snapshot.violationsTotal + (outside ? 1 : 0);
   const threads = snapshot.threads
-    .filter((t) => t.kind !== 'run')
+    .filter((t) => t.kind !== 'run' || cut)
     .map((t) => threadOf(t, seconds, cut, since));
   const verdict = judge(snapshot, end, violationsTotal, threads);
   const replayed = { ...options, device: device.name };
@@ -95,7 +100,7 @@ function judge(
   if (total > 0) return { verdict: 'fail', why: countKinds(snapshot, end, total) };
   if (end.how === 'not-run') return { verdict: 'error', why: end.text };
   const submits = threads.filter((t) => t.kind === 'submit');
-  const stressors = threads.filter((t) => t.kind !== 'submit');
+  const stressors = threads.filter((t) => t.kind !== 'submit' && t.kind !== 'run');
   const sum = (list: readonly ResultThread[]) => list.reduce((n, t) => n + t.ops, 0);
   const [submissions, changes] = [sum(submits), sum(stressors)];
   if (stressors.length === 0 && snapshot.skips.length > 0)

@@ -46,7 +46,6 @@ export const optionsSchema = z.strictObject({
     .default(10),
   operations: integer(0, Number.MAX_SAFE_INTEGER).default(0),
   violations: integer(0, 2 ** 32).default(0),
-  violations: integer(0, 2 ** 32).default(0),
   seed: z
     .bigint({ error: seedError })
     .min(0n, { error: seedError })
@@ -145,14 +144,6 @@ export const flags: readonly Flag[] = [
     arg: 'n',
     group: 'Load',
     help: 'end after so many submissions and changes; 0: by time alone',
-    ...numeric,
-  }),
-  define({
-    name: 'violations',
-    flag: '--violations',
-    arg: 'n',
-    group: 'Load',
-    help: 'end after so many violations; 0: go on',
     ...numeric,
   }),
   define({

@@ -18,7 +18,9 @@ export const SCHEMA = 'i915-userptr/run';
 
 export const exitStatus = { pass: 0, fail: 1, usage: 2, error: 3, skip: 4 } as const;
 
-const ns = decimal.describe('ns since the run started; negative before it');
+const ns = decimal.describe(
+  'ns since the threads started, negative before; or since the process did, if they never did',
+);
 
 const opSchema = z.object({
   thread: z.string(),
@@ -33,7 +35,7 @@ const opSchema = z.object({
 
 const threadSchema = z.object({
   name: z.string().describe('"submit/0", "munmap/1"'),
-  kind: z.string().describe('"submit", or the name of a stressor'),
+  kind: z.string().describe('"submit", the name of a stressor, or "run": what conducts them'),
   ops: z.number().describe('submissions, or changes of a mapping'),
   perSecond: z.number(),
   eagain: z.number(),

@@ -132,11 +132,12 @@ class Watch {
   finishBy = Number.POSITIVE_INFINITY;
   interrupted = false;
   cut = false;
-  readonly #begun = process.hrtime.bigint();
+  readonly #begun: bigint;
   readonly #child: Child;
   readonly #options: Options;
 
-  constructor(child: Child, options: Options) {
+  constructor(child: Child, options: Options, begun: bigint) {
+    this.#begun = begun;
     this.#child = child;
     this.#options = options;
   }
@@ -211,12 +212,13 @@ function endOf(child: Child, snapshot: Snapshot, interrupted: boolean): End {
 export async function runStress(input: OptionsInput, hooks: RunHooks = {}): Promise<Result> {
   const options = makeOptions(input);
   const startedAt = new Date();
+  const begunNs = process.hrtime.bigint();
   const board = stress.boardCreate();
   const alarm = new Alarm();
   hooks.signal?.addEventListener('abort', alarm.ring);
   try {
     const child = new Child(options, board, alarm);
-    const watch = new Watch(child, options);
+    const watch = new Watch(child, options, begunNs);
     let snapshot = stress.boardSnapshot(board);
     let end: End | undefined;
     while (!end && !child.ended) {
@@ -236,7 +238,7 @@ export async function runStress(input: OptionsInput, hooks: RunHooks = {}): Prom
       );
     if (!buried) notes.push(`process ${child.pid} hangs in the kernel: SIGKILL does not end it`);
     const device = child.device ?? { name: options.device, why: '' };
-    return assemble({ options, device, startedAt, snapshot, end, notes });
+    return assemble({ options, device, startedAt, begunNs, snapshot, end, notes });
   } finally {
     hooks.signal?.removeEventListener('abort', alarm.ring);
     closeSync(board);

@@ -4,7 +4,6 @@
 #pragma once
 
 #include <cstdint>
-#include <source_location>
 
 namespace i915u::sync {
 
@@ -12,6 +11,14 @@ struct LockClass {
   const char* name;  ///< the kernel's name for it where there is one, e.g. "mmap_lock"
 };
 
-using Where = std::source_location;
+/// Where a lock was taken; what std::source_location is, which clang 14 does not have.
+struct Where {
+  const char* file;
+  uint32_t line;
+  static constexpr Where current(const char* file = __builtin_FILE(),
+                                 uint32_t line = __builtin_LINE()) {
+    return {file, line};
+  }
+};
 
 }  // namespace i915u::sync
