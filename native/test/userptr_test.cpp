@@ -408,7 +408,7 @@ TEST(fault_lock_over_gup_deadlocks) {
   if (pid == 0) {
     // Either it hangs, which the alarm ends, or a sanitizer reports the order of the locks.
     if (!freopen("/dev/null", "w", stderr)) _exit(0);
-    alarm(10);
+    alarm(4);
     Gpu gpu(with(fault_lock_over_gup));
     const uint64_t at = map(1);
     const uint32_t h = gpu.userptr(at, 1);
@@ -416,7 +416,7 @@ TEST(fault_lock_over_gup_deadlocks) {
     sync::Thread changer("changer", [&] {
       while (!stop) renew(at, 1);
     });
-    const uint64_t until = sync::now_ns() + 8000 * ms;
+    const uint64_t until = sync::now_ns() + 3000 * ms;
     while (sync::now_ns() < until) gpu.store(h, 0, 1);
     _exit(0);
   }
