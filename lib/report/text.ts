@@ -33,7 +33,8 @@ export function reportText(result: Result, { color, brief = false }: TextOptions
   const parts: string[][] = [];
   if (!brief && result.end !== 'not-run') {
     parts.push(headText(result));
-    if (result.threads.length > 0) parts.push(threadTable(result.threads, paint));
+    const table = result.threads.filter((t) => t.kind !== 'run');
+    if (table.length > 0) parts.push(threadTable(table, paint));
   }
   const shown = firstOfEach(result.violations).slice(0, SHOWN);
   for (const [i, v] of shown)
@@ -150,8 +151,8 @@ function violationText(v: ResultViolation, which: string, paint: Paint): string[
   if (v.where.trim())
     lines.push(
       ...v.where
-        .trim()
         .split('\n')
+        .filter((line) => line.trim())
         .map((line) => `  | ${line}`),
     );
   if (v.around.length > 0) {

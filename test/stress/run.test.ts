@@ -64,6 +64,18 @@ describe('a run that comes to its end', () => {
     expect(readdirSync(folder)).toEqual(['result.json']);
   });
 
+  test('--violations 1 ends at the first, with status 1', async () => {
+    const fault = ['--fault', 'write-after-close', '--stressors', 'gem_close', '--violations', '1'];
+    const { status, result } = await runJson(['--device', 'soft', '--seconds', '20', ...fault]);
+    expect(status).toBe(1);
+    expect(result).toMatchObject({ verdict: 'fail', end: 'itself' });
+    expect(result.seconds).toBeLessThan(10);
+    const [first] = result.violations;
+    expect(first?.addr).not.toBeNull();
+    expect(first?.found).not.toBe(first?.expected);
+    expect(first?.around.length).toBeGreaterThan(0);
+  });
+
   test('a stressor that no area fits is skipped, and with it the run', async () => {
     const args = [
       '--stressors',

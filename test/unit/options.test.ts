@@ -29,6 +29,7 @@ const stressorNames = stress.stressors.map((s) => s.name);
 const common = {
   seconds: fc.double({ min: 0, max: 1e9, noNaN: true }).map((v) => v + 0),
   operations: fc.nat(),
+  violations: fc.nat(),
   seed: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }),
   submitters: fc.integer({ min: 0, max: 32 }),
   threads: fc.integer({ min: 0, max: 4 }),

@@ -31,7 +31,7 @@ const op = (
   endNs: end ? START + BigInt(end) : 0n,
   result: 0n,
   addr: 0x300030000000n,
-  len: 0x1000n,
+  len: name === 'exec' ? 18n : 0x1000n,
   ...more,
 });
 
@@ -103,7 +103,18 @@ function result(s: Snapshot, end = itself, notes: string[] = []): Result {
   const device = { name: 'soft', why: 'the software i915: this machine has no DRM render node' };
   const startedAt = new Date(0);
   const host = { tool: '0.1.0', kernel: '6.1.0', machine: 'x86_64', cpus: 2, node: '20.20.2' };
-  return { ...assemble({ options, device, startedAt, snapshot: s, end, notes }), host };
+  return {
+    ...assemble({
+      options,
+      device,
+      startedAt,
+      begunNs: START - 200_000_000n,
+      snapshot: s,
+      end,
+      notes,
+    }),
+    host,
+  };
 }
 
 describe('verdict', () => {
