@@ -17,7 +17,7 @@ const after = `
   i915-userptr devices          which nodes there are, and which one a run would take
 `;
 
-/** Prints an end of the line's story: what went wrong, and with which status that ends. */
+/** Says what went wrong, and with which status that ends. */
 function failed(e: unknown): number {
   if (e instanceof CommanderError) return e.exitCode === 0 ? 0 : exitStatus.usage;
   if (e instanceof OptionError) {
@@ -31,7 +31,10 @@ function failed(e: unknown): number {
 
 export async function main(argv: string[]): Promise<void> {
   // `| head` has seen enough. The run's process goes with this one.
-  process.stdout.on('error', () => process.exit(exitStatus.error));
+  for (const out of [process.stdout, process.stderr])
+    out.on('error', () => process.exit(exitStatus.error));
+  // Node's own status for it, 1, would say that the kernel is at fault.
+  process.on('uncaughtException', (e) => process.exit(failed(e)));
   const program = new Command('i915-userptr')
     .description(about)
     .version(toolVersion)

@@ -71,7 +71,7 @@ class Child {
     this.#alarm = alarm;
     const runner = fileURLToPath(new URL('./runner.js', import.meta.url));
     this.#process = spawn(process.execPath, [runner, encodeRequest(options)], {
-      // The fourth is BOARD_FD. execa takes no descriptor for it.
+      // The fourth is BOARD_FD.
       stdio: ['ignore', 'ignore', 'pipe', board, 'ipc'],
       detached: true,
     });

@@ -184,14 +184,14 @@ describe('a run that is ended', () => {
     await until('the run is gone', () => membersOf(runner).length === 0, 2000);
   });
 
-  test('whoever reads its words goes away', async () => {
+  test.each(['stdout', 'stderr'] as const)('whoever reads its %s goes away', async (stream) => {
     const run = start(['run', '--device', 'soft', '--seconds', '60', '--json', '-']);
     const runner = await runnerOf(run.pid);
     await running(run);
-    run.process.stdout?.destroy();
-    run.process.kill('SIGINT');
-    await run.ended;
-    expect(membersOf(runner)).toEqual([]);
+    run.process[stream]?.destroy();
+    if (stream === 'stdout') run.process.kill('SIGINT');
+    expect((await run.ended).status).toBe(3);
+    await until('the run is gone', () => membersOf(runner).length === 0, 2000);
   });
 });
 
