@@ -220,7 +220,7 @@ static void stress_body(Run& run, Recorder& rec, uint32_t slot, void* arg) {
       std::unique_lock l(c.change_lock, std::try_to_lock);
       if (!l) {  // another one is at it; do not stand in line where others are free
         if (fit.size() > 1) {
-          sync::yield();
+          sync::sleep_ns(20000);
           continue;
         }
         l.lock();

@@ -3,35 +3,69 @@
 
 namespace i915u::sync {
 
+void RwSemaphore::wait(std::unique_lock<std::mutex>& l, bool writer) {
+  Waiter me{writer};
+  Waiter** end = &first_;
+  while (*end) end = &(*end)->next;
+  *end = &me;
+  me.cv.wait(l, [&] { return me.granted; });
+}
+
+// Notified under the lock: a waiter's node is gone as soon as it may run.
+void RwSemaphore::grant() {
+  if (writer_ || !first_) return;
+  if (first_->writer) {
+    if (readers_) return;
+    Waiter* w = first_;
+    first_ = w->next;
+    writer_ = w->granted = true;
+    w->cv.notify_one();
+    return;
+  }
+  for (Waiter** at = &first_; *at;) {
+    Waiter* w = *at;
+    if (w->writer) {
+      at = &w->next;
+      continue;
+    }
+    *at = w->next;
+    readers_++;
+    w->granted = true;
+    w->cv.notify_one();
+  }
+}
+
 void RwSemaphore::down_read(Where) {
   std::unique_lock l(m_);
-  readers_cv_.wait(l, [&] { return !writer_ && writers_waiting_ == 0; });
-  readers_++;
+  if (!writer_ && !first_)
+    readers_++;
+  else
+    wait(l, false);
 }
 
 bool RwSemaphore::down_read_trylock(Where) {
   std::lock_guard l(m_);
-  if (writer_ || writers_waiting_) return false;
+  if (writer_ || first_) return false;
   readers_++;
   return true;
 }
 
 void RwSemaphore::up_read() {
   std::lock_guard l(m_);
-  if (--readers_ == 0 && writers_waiting_) writers_cv_.notify_one();
+  if (--readers_ == 0) grant();
 }
 
 void RwSemaphore::down_write(Where) {
   std::unique_lock l(m_);
-  writers_waiting_++;
-  writers_cv_.wait(l, [&] { return !writer_ && readers_ == 0; });
-  writers_waiting_--;
-  writer_ = true;
+  if (!writer_ && !readers_ && !first_)
+    writer_ = true;
+  else
+    wait(l, true);
 }
 
 bool RwSemaphore::down_write_trylock(Where) {
   std::lock_guard l(m_);
-  if (writer_ || readers_) return false;
+  if (writer_ || readers_ || first_) return false;
   writer_ = true;
   return true;
 }
@@ -39,10 +73,7 @@ bool RwSemaphore::down_write_trylock(Where) {
 void RwSemaphore::up_write() {
   std::lock_guard l(m_);
   writer_ = false;
-  if (writers_waiting_)
-    writers_cv_.notify_one();
-  else
-    readers_cv_.notify_all();
+  grant();
 }
 
 }  // namespace i915u::sync

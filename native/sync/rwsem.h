@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Readers and writers. RwSemaphore is as fair as the kernel's: a waiting writer holds back the
-// readers that come after it. RwLock is the kernel's rwlock_t: short, never held while sleeping.
+// Readers and writers. RwSemaphore is as fair as the kernel's: those who must wait stand in line,
+// new readers behind a waiting writer; when a reader is at the head, all readers in the line go
+// together. RwLock is the kernel's rwlock_t: short, never held while sleeping.
 #pragma once
 
 #include <condition_variable>
@@ -26,11 +27,19 @@ class RwSemaphore {
   const LockClass& lock_class() const { return *cls_; }
 
  private:
+  struct Waiter {
+    bool writer;
+    bool granted = false;
+    std::condition_variable cv{};
+    Waiter* next = nullptr;
+  };
+  void wait(std::unique_lock<std::mutex>& l, bool writer);
+  void grant();
+
   const LockClass* cls_;
   std::mutex m_;
-  std::condition_variable readers_cv_, writers_cv_;
-  uint32_t readers_ = 0;  ///< readers that hold it
-  uint32_t writers_waiting_ = 0;
+  Waiter* first_ = nullptr;  ///< the line; the nodes are on the waiters' stacks
+  uint32_t readers_ = 0;     ///< readers that hold it
   bool writer_ = false;
 };
 

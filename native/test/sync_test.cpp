@@ -31,6 +31,30 @@ TEST(a_waiting_writer_holds_back_new_readers) {
   s.up_read();
 }
 
+TEST(a_reader_in_line_comes_before_the_writers_behind_it) {
+  RwSemaphore s(cls);
+  std::atomic<bool> stop{false}, read{false};
+  const auto write = [&] {
+    while (!stop) {
+      s.down_write();
+      sleep_ns(100000);
+      s.up_write();
+    }
+  };
+  Thread a("a", write), b("b", write);  // one of them always waits
+  Thread r("reader", [&] {
+    for (int i = 0; i < 20; i++) {
+      s.down_read();
+      s.up_read();
+    }
+    read = true;
+  });
+  for (const uint64_t until = now_ns() + 20000000000u; !read && now_ns() < until;)
+    sleep_ns(1000000);
+  CHECK(read);
+  stop = true;
+}
+
 TEST(a_completion_wakes_every_waiter_and_stays_done) {
   Completion c(cls);
   CHECK(!c.wait_until(now_ns() + 1000));

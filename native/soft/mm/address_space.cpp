@@ -88,9 +88,10 @@ class Change {
       after(r);
     return r;
   }
+  /// One that takes nothing excludes no page lookup either, however long it lasts.
   template <class Call>
   auto run(Call call) {
-    return run(call, [](auto) {});
+    return takes_.empty() ? call() : run(call, [](auto) {});
   }
 
  private:
@@ -399,8 +400,7 @@ int64_t AddressSpace::move_pages(uint64_t count, const uint64_t* pages, const in
                                  int* status, int flags) {
   const auto call = [&] { return kernel().move_pages(count, pages, nodes, status, flags); };
   if (!nodes) return call();
-  sync::ReadGuard r(impl_->mmap_lock);
-  Change c(*impl_);
+  Change c(*impl_);  // migration itself runs without mmap_lock
   // A page that is on its node already is left alone, also by its notifiers.
   int now[512];
   for (uint64_t i = 0; i < count; i += std::size(now)) {
