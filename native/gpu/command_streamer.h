@@ -51,6 +51,8 @@ class Bus {
   virtual void user_interrupt() {}
   /// The notify bit of PIPE_CONTROL and MI_FLUSH_DW.
   virtual void flush_interrupt() {}
+  /// The TLB invalidate bit of PIPE_CONTROL and MI_FLUSH_DW.
+  virtual void invalidate_tlb() {}
   virtual void semaphore_signal(uint32_t /*header*/, uint32_t /*context*/) {}
 };
 

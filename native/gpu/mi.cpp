@@ -289,6 +289,7 @@ CommandStreamer::Step CommandStreamer::post_sync(unsigned op, bool index, Space 
 
 CommandStreamer::Step CommandStreamer::flush_dw(uint32_t len, const uint32_t* dw) {
   const uint32_t header = dw[0];
+  if (header & bit(18)) bus_.invalidate_tlb();
   const uint32_t at = gen_ >= gen8 ? 3 : 2;
   const uint64_t imm =
       (len > at ? dw[at] : 0) | static_cast<uint64_t>(len > at + 1 ? dw[at + 1] : 0) << 32;
@@ -300,6 +301,7 @@ CommandStreamer::Step CommandStreamer::flush_dw(uint32_t len, const uint32_t* dw
 
 CommandStreamer::Step CommandStreamer::pipe_control(uint32_t len, const uint32_t* dw) {
   const uint32_t flags = dw[1];
+  if (flags & bit(18)) bus_.invalidate_tlb();
   const uint32_t at = gen_ >= gen8 ? 4 : 3;
   const uint64_t imm = dw[at] | static_cast<uint64_t>(len > at + 1 ? dw[at + 1] : 0) << 32;
   const bool ggtt = gen_ >= gen7 ? flags & bit(24) : dw[2] & bit(2);

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: MIT
+// From an engine's event to the MSI: the ring's mask, the GT's banks (mask, identity, enable), the
+// master (PRM volume 2c, "Graphics Interrupt Registers"). The MSI goes out when "master enabled
+// and anything identified and enabled" becomes true.
+//
+// Stub: an identity register holds one event, not two; the display's and the PCU's are silent.
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <mutex>
+#include <thread>
+
+#include "vgpu/engine/engine_info.h"
+#include "vgpu/options.h"
+#include "vgpu/registers/register_file.h"
+#include "vgpu/trace/statistics.h"
+
+namespace i915u::vgpu {
+
+/// Bits of an engine's half of its bank.
+enum Event : uint32_t {
+  user_event = 1u << 0,
+  error_event = 1u << 3,
+  flush_event = 1u << 4,
+  context_switch_event = 1u << 8,
+  semaphore_event = 1u << 11,
+};
+
+class Interrupts {
+ public:
+  Interrupts(RegisterFile& registers, Statistics& stats, const Options& options);
+  ~Interrupts();
+
+  uint32_t read(uint32_t offset) const;
+  void write(uint32_t offset, uint32_t value);
+  void raise(EngineId engine, uint32_t events);
+  void reset();
+  /// Takes the descriptor, which is written to for each MSI; -1: the guest has turned MSI off.
+  void set_eventfd(int fd);
+
+ private:
+  uint32_t pending() const;
+  void evaluate();
+  void send();
+  void deliver_late();
+
+  RegisterFile& registers_;
+  Statistics& stats_;
+  const uint64_t delay_ns_, lose_;
+
+  std::mutex lock_;
+  int eventfd_ = -1;
+  bool line_ = false;
+  uint64_t edges_ = 0;
+
+  // Only with a delay. Bounded by the edges that come while the first one waits.
+  std::deque<uint64_t> due_;
+  std::condition_variable due_changed_;
+  bool stop_ = false;
+  std::thread late_;
+};
+
+}  // namespace i915u::vgpu
