@@ -520,14 +520,27 @@ TEST(lookup_fails_with_efault_where_gup_does) {
   pin(at, 1, false);
   mm().mprotect(at, page, PROT_NONE);
   CHECK_EQ(pin_error(at, page, false), -EFAULT);
-  mm().add_pfnmap(at + page, page);
-  CHECK_EQ(pin_error(at + page, page), -EFAULT);
-  CHECK(!mm().probe(at + page, page));
-  CHECK(mm().probe(at, page));
-  CHECK(!mm().probe(at + 2 * page, page));
-  mm().munmap(at + page, page);
-  mm().mmap(at + page, page, rw, anon | MAP_FIXED, -1, 0);
-  pin(at + page, 1);
+  // What has no struct pages is a file's, like an object's pool.
+  const int fd = memfd_create("pfnmap", MFD_CLOEXEC);
+  CHECK_EQ(ftruncate(fd, page), 0);
+  for (const bool behind_our_back : {false, true}) {
+    mm().mmap(at + page, page, rw, MAP_SHARED | MAP_FIXED, fd, 0);
+    mm().add_pfnmap(at + page, page);
+    CHECK_EQ(pin_error(at + page, page), -EFAULT);
+    CHECK(!mm().probe(at + page, page));
+    CHECK(mm().probe(at, page));
+    CHECK(!mm().probe(at + 2 * page, page));
+    if (behind_our_back) {
+      CHECK(mmap(reinterpret_cast<void*>(at + page), page, rw, anon | MAP_FIXED, -1, 0) !=
+            MAP_FAILED);
+    } else {
+      mm().munmap(at + page, page);
+      mm().mmap(at + page, page, rw, anon | MAP_FIXED, -1, 0);
+    }
+    CHECK(mm().probe(at + page, page));
+    pin(at + page, 1);
+  }
+  close(fd);
   for (uint64_t bad : {uint64_t{0}, uint64_t{1} << 47, ~(page - 1), at + 5})
     CHECK_EQ(pin_error(bad, page), -EFAULT);
   CHECK_EQ(pin_error(at, 0), -EFAULT);
@@ -644,6 +657,33 @@ TEST(a_shared_page_stays_the_files_after_munmap) {
   CHECK_EQ(gpu_peek(*q, 0), 42u);
   p->put_busy();
   q->put_busy();
+}
+
+TEST(a_hole_takes_a_page_of_a_file_that_only_the_device_still_maps) {
+  const int fd = memfd_create("test", MFD_CLOEXEC);
+  CHECK_EQ(mm().ftruncate(fd, 2 * page), 0);
+  const uint64_t at = map(2, MAP_SHARED, fd);
+  poke(at + page, 7);
+  auto p = pin(at, 2);
+  p->get_busy();
+  CHECK_EQ(mm().munmap(at, 2 * page), 0);
+  CHECK(gpu_poke(*p, page + 4, 8));
+  const auto in_file = [&](off_t off) {
+    uint32_t v = 1;
+    CHECK_EQ(pread(fd, &v, 4, off), 4);
+    return v;
+  };
+  CHECK_EQ(in_file(page + 4), 8u);  // the page was the file's all the while
+  CHECK_EQ(mm().fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, page, page), 0);
+  CHECK(gpu_poke(*p, page + 4, 9));
+  CHECK_EQ(in_file(page + 4), 0u);  // the device writes the old page, not a new one of the file
+  CHECK_EQ(gpu_peek(*p, page), 7u);
+  CHECK_EQ(gpu_peek(*p, page + 4), 9u);
+  CHECK(gpu_poke(*p, 4, 10));
+  CHECK_EQ(in_file(4), 10u);  // of the page beside it nothing was taken
+  p->put_busy();
+  p->unpin(true);
+  ::close(fd);
 }
 
 TEST(truncation_takes_the_page_from_a_busy_device_too) {

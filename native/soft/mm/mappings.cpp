@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <iterator>
+#include <utility>
 
 namespace i915u::soft {
 namespace {
@@ -20,9 +21,9 @@ bool continues(uint64_t a_start, const Mapping& a, uint64_t b_start, const Mappi
          a.dev == b.dev && a.ino == b.ino && (!a.file() || a.off + (b_start - a_start) == b.off);
 }
 
-}  // namespace
-
-Mappings::Mappings() : lock_(mappings_class) {
+/// Calls fn(start, mapping) for what the kernel has mapped in this process.
+template <class F>
+void for_each_in_process(F fn) {
   FILE* f = fopen("/proc/self/maps", "re");
   if (!f) return;
   char* line = nullptr;
@@ -35,16 +36,22 @@ Mappings::Mappings() : lock_(mappings_class) {
                &off, &major, &minor, &ino) != 7)
       continue;
     // Protection is left open: a JIT or a loader may change it behind our back at any time.
-    insert(start, {.end = end,
-                   .prot = Mapping::prot_unknown,
-                   .shared = perms[3] == 's',
-                   .pfnmap = false,
-                   .dev = makedev(major, minor),
-                   .ino = ino,
-                   .off = off});
+    fn(start, Mapping{.end = end,
+                      .prot = Mapping::prot_unknown,
+                      .shared = perms[3] == 's',
+                      .pfnmap = false,
+                      .dev = makedev(major, minor),
+                      .ino = ino,
+                      .off = off});
   }
   free(line);
   fclose(f);
+}
+
+}  // namespace
+
+Mappings::Mappings() : lock_(mappings_class) {
+  for_each_in_process([this](uint64_t start, const Mapping& m) { insert(start, m); });
 }
 
 ino_t Mappings::new_anon_file() {
@@ -141,11 +148,22 @@ bool Mappings::any(uint64_t start, uint64_t end) const {
 }
 
 bool Mappings::any_pfnmap(uint64_t start, uint64_t end) const {
-  sync::Guard g(lock_);
-  bool found = false;
-  for_each(start, end,
-           [&](uint64_t, uint64_t, uint64_t, const Mapping& m) { found = found || m.pfnmap; });
-  return found;
+  std::vector<std::pair<uint64_t, Mapping>> found;
+  {
+    sync::Guard g(lock_);
+    for_each(start, end, [&](uint64_t, uint64_t, uint64_t at, const Mapping& m) {
+      if (m.pfnmap) found.emplace_back(at, m);
+    });
+  }
+  // What was unmapped behind our back may have made room for ordinary memory since.
+  bool still = false;
+  if (!found.empty())
+    for_each_in_process([&](uint64_t at, const Mapping& now) {
+      for (const auto& [from, m] : found)
+        still = still || (std::max({at, from, start}) < std::min({now.end, m.end, end}) &&
+                          now.dev == m.dev && now.ino);
+    });
+  return still;
 }
 
 ByteRange Mappings::not_protected(uint64_t start, uint64_t end, int prot) const {
