@@ -25,13 +25,14 @@ namespace i915u::soft {
 struct Piece {
   enum Kind {
     mapped,  ///< where the process has them; the only kind that changes of the mm concern
-    apart,  ///< the process has lost them: memory of the pin's own, or an alias of a shared mapping
+    apart,   ///< the process has lost them: memory of the pin's own
     poison,  ///< lost when no GPU was at work on them: no correct driver looks
   } kind;
   uint64_t start, end;  ///< addresses (of poison: none, only the difference counts)
   IntervalLinks<Piece> links;
   PinnedPagesImpl* pin;
-  uint64_t off;  ///< of start in the pin, bytes
+  uint64_t off;        ///< of start in the pin, bytes
+  bool alias = false;  ///< mapped, but by a mapping of the pin's own: the file still has the pages
 };
 
 struct PinnedPagesImpl {
@@ -128,6 +129,7 @@ struct AddressSpaceImpl {
   };
   // All with pages_lock held.
   void take(uint64_t start, uint64_t end, Fate, std::vector<Taken>*);
+  void unmap_alias(uint64_t start, uint64_t end);
   void give_back(const std::vector<Taken>&);
   std::vector<Piece*> pieces_in(uint64_t start, uint64_t end);
   void page_out(uint64_t start, uint64_t end);

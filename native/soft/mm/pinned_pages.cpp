@@ -10,9 +10,8 @@
 // what is missing is then faulted in without, as the kernel drops it for a fault that waits
 // (userfaultfd). Pages that a change takes while the lookup still waits for a later one count as
 // looked up, those after the missing one do not.
-// Differences: two pins of one page that both outlive their mapping have a copy each; an alias
-// shares the fate of its file when that is truncated; MADV_FREE leaves a pinned page alone, which
-// the kernel cannot free either.
+// Differences: two pins of one page that both outlive their mapping have a copy each; MADV_FREE
+// leaves a pinned page alone, which the kernel cannot free either.
 #include "soft/mm/pinned_pages.h"
 
 #include <fcntl.h>
@@ -112,7 +111,8 @@ Piece& PinnedPagesImpl::split(uint64_t off) {
   if (low.off == off) return low;
   if (low.kind == Piece::mapped) mm.pieces.erase(low);
   const uint64_t cut = low.start + (off - low.off);
-  Piece& high = pieces.emplace(off, Piece{low.kind, cut, low.end, {}, this, off}).first->second;
+  Piece& high =
+      pieces.emplace(off, Piece{low.kind, cut, low.end, {}, this, off, low.alias}).first->second;
   low.end = cut;
   if (low.kind == Piece::mapped) {
     mm.pieces.insert(low);
@@ -167,18 +167,30 @@ void PinnedPagesImpl::keep_content(uint64_t off, uint64_t n) {
   }
 }
 
-// The process loses the page, the device at work keeps it: `p` becomes memory of our own. No memory
-// for it: poison, which the oracles then report, rather than a write into what comes after.
+// The process loses the page, the device at work keeps it: `p` becomes memory of our own, or, where
+// a file has the page, another mapping of it, which what happens to the file concerns like any
+// other. No memory for it: poison, which the oracles then report, rather than a write into what
+// comes after.
 void PinnedPagesImpl::set_apart(Piece& p, const std::vector<ByteRange>& shared) {
   const uint64_t old = p.start, n = p.end - p.start;
-  uint64_t now = 0;
   for (const ByteRange& r : shared) {
     if (r.start > old || p.end > r.end) continue;
     // A length of 0 asks for a second mapping of the same shared pages.
     void* alias = mremap(ptr(old), 0, n, MREMAP_MAYMOVE);
-    if (alias != MAP_FAILED) now = reinterpret_cast<uint64_t>(alias);
+    uint64_t base;
+    Mapping m;
+    if (alias == MAP_FAILED || !mm.mappings.find(old, &base, &m)) continue;
+    p.start = reinterpret_cast<uint64_t>(alias);
+    p.end = p.start + n;
+    p.alias = true;
+    m.off += old - base;
+    m.end = p.end;
+    mm.mappings.insert(p.start, m);
+    mm.pieces.insert(p);
+    return;
   }
-  if (!now && (now = anonymous(n))) {
+  const uint64_t now = anonymous(n);
+  if (now) {
     for (uint64_t i = 0; i < n; i += page_size) {
       const size_t left = user_copy(ptr(now + i), ptr(old + i), page_size);
       const uint64_t done = page_size - left;
@@ -193,8 +205,14 @@ void PinnedPagesImpl::free_pieces() {
   for (auto& [off, p] : pieces) {
     if (p.kind == Piece::mapped) mm.pieces.erase(p);
     if (p.kind == Piece::apart) munmap(ptr(p.start), p.end - p.start);
+    if (p.alias) mm.unmap_alias(p.start, p.end);
   }
   pieces.clear();
+}
+
+void AddressSpaceImpl::unmap_alias(uint64_t start, uint64_t end) {
+  mappings.erase(start, end);
+  munmap(ptr(start), end - start);
 }
 
 // --- what a change does to all of them
@@ -243,10 +261,14 @@ void AddressSpaceImpl::take(uint64_t start, uint64_t end, Fate fate, std::vector
       if (next < p.off + (p.end - p.start)) pin.split(next);
       taken->push_back({&pin, off, p.start});
       pieces.erase(p);
+      const ByteRange old{p.start, p.end};
+      const bool was_alias = p.alias;
+      p.alias = false;
       if (busy)
         pin.set_apart(p, what == Fate::alias ? shared : std::vector<ByteRange>{});
       else
         p.kind = Piece::poison;
+      if (was_alias) unmap_alias(old.start, old.end);
     }
   }
 }
@@ -261,6 +283,10 @@ void AddressSpaceImpl::give_back(const std::vector<Taken>& taken) {
     if (p.kind == Piece::apart) {
       user_copy(ptr(t.address), ptr(p.start), n);  // what the device wrote meanwhile
       munmap(ptr(p.start), n);
+    } else if (p.kind == Piece::mapped) {
+      pieces.erase(p);
+      unmap_alias(p.start, p.end);
+      p.alias = false;
     }
     p.kind = Piece::mapped;
     p.start = t.address;
