@@ -71,7 +71,9 @@ section('execbuf', () => {
     best(() => stress.bench(device.id, what, n, area.address) / n).map((ns) => 1e9 / ns)[0];
   const sync = each('exec-wait', 50_000);
   const async = each('exec', 200_000);
-  const goals = device.isSoft ? ['at least 50,000 a second', 'at least 200,000 a second'] : ['', ''];
+  const goals = device.isSoft
+    ? ['at least 50,000 a second', 'at least 200,000 a second']
+    : ['', ''];
   const rate = (v) => `${Math.round(v).toLocaleString('en')}/s`;
   say('execbuf of a store batch + GEM_WAIT', rate(sync), goals[0], !device.isSoft || sync >= 5e4);
   say('execbuf of a store batch, no wait', rate(async), goals[1], !device.isSoft || async >= 2e5);

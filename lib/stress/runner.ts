@@ -33,7 +33,8 @@ const tell = (message: FromRunner) =>
 
 async function main(): Promise<void> {
   process.on('disconnect', die);
-  if (!process.connected) die();
+  // The channel ends with the parent, but is only heard between two calls of ours.
+  if (!stress.dieWithParent() || !process.connected) die();
   const options = makeOptions(decodeRequest(process.argv[2] ?? ''));
   let opened: Opened;
   try {

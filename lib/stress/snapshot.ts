@@ -135,6 +135,8 @@ interface StressCalls {
   stressStop(run: number): void;
   /** Blocks until the run has ended. False: threads of it hang, and only exitNow() ends them. */
   stressJoin(run: number): boolean;
+  /** SIGKILL when the parent ends, whatever the JavaScript here is stuck in. False: it has. */
+  dieWithParent(): boolean;
   /** _exit(2). */
   exitNow(status: number): never;
 }

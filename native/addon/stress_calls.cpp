@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Stress runs: started, stopped and watched from JavaScript, which never runs in their threads.
+#include <signal.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -291,6 +293,14 @@ Napi::Value board_snapshot(const Napi::CallbackInfo& info) {
   return o;
 }
 
+/// dieWithParent(): SIGKILL when the thread that started this process ends; false when it has
+/// ended already.
+Napi::Value die_with_parent(const Napi::CallbackInfo& info) {
+  const pid_t parent = getppid();
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  return Napi::Boolean::New(info.Env(), parent != 1 && getppid() == parent);
+}
+
 /// exitNow(status): ends the process though threads of it hang.
 void exit_now(const Napi::CallbackInfo& info) {
   _exit(info[0].IsNumber() ? info[0].As<Napi::Number>().Int32Value() : 1);
@@ -340,6 +350,7 @@ void stress_exports(Napi::Env env, Napi::Object exports) {
   add("stressStop", stress_stop);
   add("stressJoin", stress_join);
   add("exitNow", exit_now);
+  add("dieWithParent", die_with_parent);
   add("bench", bench_js);
   Napi::Array all = Napi::Array::New(env);
   for (auto* s = stressors; *s; s++) {

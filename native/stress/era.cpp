@@ -44,7 +44,7 @@ Era era_measured(Run& run, Recorder& rec, uint64_t addr, uint64_t* munmap_ns) {
     const uint64_t opens = sync::now_ns() + held_ns;
     job.wait_for(run.gates->arm(opens));
     job.store(0, 0, 1);
-    rec.begin(Op::exec, no_cell, addr, len);
+    rec.begin(Op::exec, no_cell, addr, 1);
     int err = job.write(run.dev, batch);
     if (!err) err = exec_retrying(run, rec, job, run.caps.engines[0], 0);
     rec.end(err);

@@ -184,7 +184,6 @@ void Run::probe_era(Recorder& rec) {
 }
 
 bool Run::setup(Recorder& rec, std::string* why) {
-  if (!find_caps(dev, &caps, why)) return false;
   if (caps.gen >= 80) gates = Gates::create(dev);
   if (!gates) skip("gates", "batches cannot wait for the CPU here: fewer races are forced");
   if (!caps.read_only) skip("read-only objects", "the device has no read-only page table entries");
@@ -299,6 +298,11 @@ void Run::conduct() {
   rec.slot().tid = static_cast<int32_t>(syscall(SYS_gettid));
   LeakCheck leaks(dev);
   std::string why;
+  if (!find_caps(dev, &caps, &why)) {
+    skip("device", why);  // with no thread but this one, the run is one that was skipped
+    board.state = RunState::done;
+    return;
+  }
   if (!setup(rec, &why)) {
     why.copy(board.error, sizeof board.error - 1);
     gates.reset();

@@ -27,7 +27,8 @@ struct Caps {
   std::vector<uint64_t> engines;  ///< I915_EXEC_* ring selectors that exist
 };
 
-/// Null and *why when the device is not one that can be stressed.
+/// False and *why when the device is not one that can be stressed: it lacks userptr, or is of a
+/// generation that we have no encoding for.
 bool find_caps(Device& dev, Caps* caps, std::string* why);
 
 class Run {
