@@ -296,6 +296,8 @@ interface PlainCalls {
   softStats(device: DeviceId): SoftStats;
   closeDevice(device: DeviceId): void;
   deviceFd(device: DeviceId): number;
+  /** A hint for mmap, where no allocator takes the hole that munmap leaves. */
+  quietAddress(length: U64): bigint;
   retries(device: DeviceId): { eintr: bigint; eagain: bigint };
   findNodes(root?: string): NodeInfo[];
   ioctlName(request: U64): string;

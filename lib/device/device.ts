@@ -61,6 +61,8 @@ const paramNames = Object.keys(native.constants)
 
 const key = Symbol('Device');
 
+const ADDRESS_END = 1n << 47n;
+
 /**
  * An open file of an i915, real or software. Every method that is an ioctl throws I915Error when the
  * driver refuses; EINTR, and EAGAIN where a retry is what the driver means by it, are called again
@@ -275,13 +277,19 @@ export class Device implements Disposable {
     native.gemThrottle(this.#id);
   }
 
-  /** A range of GPU addresses that was not given out before, for softpinned objects. Bytes. */
+  /**
+   * A range of GPU addresses that was not given out before, for softpinned objects. Bytes. All of
+   * them are below 2^47, where an address and its canonical form are the same.
+   */
   allocateAddress(size: U64, alignment: U64 = 4096n): bigint {
     const align = check.address(alignment, 'alignment');
     if (align === 0n || (align & (align - 1n)) !== 0n)
       check.refuse('alignment', 'a power of two', alignment);
     const start = (this.#nextAddress + align - 1n) & -align;
-    this.#nextAddress = start + check.address(size, 'size');
+    const end = start + check.address(size, 'size');
+    if (end > ADDRESS_END)
+      check.refuse('size', `at most the ${ADDRESS_END - start} bytes left`, size);
+    this.#nextAddress = end;
     return start;
   }
 

@@ -91,11 +91,18 @@ function mapFlags(o: MapOptions): number {
   return flags;
 }
 
-/** Maps memory into this process (mmap(2)). `length` in bytes. */
+/**
+ * Maps memory into this process (mmap(2)). `length` in bytes. Without an address it goes where
+ * nothing else is put, so that it may be unmapped and mapped again at the same place while other
+ * threads of the process, V8's among them, map memory of their own.
+ */
 export function mmap(length: U64, options: MapOptions = {}): Mapping {
+  const bytes = check.u64(length, 'length');
   const address = native.mmap(
-    check.u64(options.address ?? 0n, 'address'),
-    check.u64(length, 'length'),
+    options.address === undefined
+      ? native.quietAddress(bytes)
+      : check.u64(options.address, 'address'),
+    bytes,
     protBits(options.prot ?? 'rw'),
     mapFlags(options),
     check.i32(options.fd ?? -1, 'fd'),

@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "addon/call.h"
+#include "mem/quiet.h"
 #include "mem/uaccess.h"
 #include "soft/mm/address_space.h"
 
@@ -92,6 +93,11 @@ napi_value move_pages(Call& c) {
         return mm().move_pages(pages.size(), pages.data(), nodes.empty() ? nullptr : nodes.data(),
                                status.data(), flags);
       });
+}
+
+/// A hint for mmap: see mem/quiet.h.
+napi_value quiet_address_call(Call& c) {
+  return to_js(c.env(), quiet_address(c.u64(0)));
 }
 
 napi_value memfd(Call& c) {
@@ -232,6 +238,7 @@ constexpr Function functions[] = {
     {"munlock", "munlock", {"address", "length"}, munlock},
     {"mincore", "mincore", {"address", "length"}, mincore},
     {"movePages", "move_pages", {"pages", "nodes", "flags"}, move_pages},
+    {"quietAddress", "quietAddress", {"length"}, quiet_address_call},
     {"memfdCreate", "memfd_create", {"name", "flags"}, memfd},
     {"ftruncate", "ftruncate", {"fd", "length"}, ftruncate},
     {"fallocate", "fallocate", {"fd", "mode", "offset", "length"}, fallocate},

@@ -12,6 +12,7 @@
 
 #include "drm/chipset.h"
 #include "drm/ioctls.h"
+#include "mem/quiet.h"
 #include "stress/era.h"
 #include "stress/leaks.h"
 #include "stress/stressor.h"
@@ -22,13 +23,8 @@ namespace i915u::stress {
 
 namespace {
 
-// Far below where the kernel puts mappings of its own choice, so that nobody takes a place that a
-// stressor has unmapped for a moment. 256 MiB a cell, in whose second half mremap moves things.
-#if defined(__SANITIZE_THREAD__)
-constexpr uint64_t arena = 0x4000000000;  // the low of the ranges that ThreadSanitizer leaves
-#else
-constexpr uint64_t arena = 0x300000000000;
-#endif
+// 256 MiB a cell, in whose second half mremap moves things.
+constexpr uint64_t arena = quiet_stress;
 constexpr uint64_t cell_stride = 0x10000000;
 
 uint64_t default_timeout(const Config& cfg, const Device& dev) {

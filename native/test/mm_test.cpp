@@ -14,6 +14,7 @@
 #include <random>
 #include <vector>
 
+#include "mem/quiet.h"
 #include "mem/uaccess.h"
 #include "soft/mm/impl.h"
 #include "sync/clock.h"
@@ -33,7 +34,7 @@ AddressSpace& mm() {
   return AddressSpace::current();
 }
 uint64_t map(uint64_t pages, int flags = anon, int fd = -1) {
-  const int64_t r = mm().mmap(0, pages * page, rw, flags, fd, 0);
+  const int64_t r = mm().mmap(quiet_address(pages * page), pages * page, rw, flags, fd, 0);
   CHECK(r > 0);
   return static_cast<uint64_t>(r);
 }

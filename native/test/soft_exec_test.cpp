@@ -13,6 +13,7 @@
 
 #include "drm/uapi.h"
 #include "gpu/emit.h"
+#include "mem/quiet.h"
 #include "soft/device.h"
 #include "soft/mm/address_space.h"
 #include "sync/clock.h"
@@ -34,8 +35,8 @@ uint64_t ptr(const void* p) {
 struct Mapping {
   explicit Mapping(uint64_t n = page, int prot = PROT_READ | PROT_WRITE)
       : len(n),
-        addr(static_cast<uint64_t>(
-            soft::AddressSpace::current().mmap(0, n, prot, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0))) {}
+        addr(static_cast<uint64_t>(soft::AddressSpace::current().mmap(
+            quiet_address(n), n, prot, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0))) {}
   ~Mapping() { soft::AddressSpace::current().munmap(addr, len); }
   volatile uint32_t* dw() const { return reinterpret_cast<volatile uint32_t*>(addr); }
   const uint64_t len, addr;

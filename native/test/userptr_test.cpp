@@ -12,6 +12,7 @@
 #include <cstring>
 
 #include "drm/uapi.h"
+#include "mem/quiet.h"
 #include "mem/uaccess.h"
 #include "soft/device.h"
 #include "soft/mm/address_space.h"
@@ -36,7 +37,8 @@ AddressSpace& mm() {
   return AddressSpace::current();
 }
 uint64_t map(uint64_t pages) {
-  return static_cast<uint64_t>(mm().mmap(0, pages * page, rw, anon, -1, 0));
+  return static_cast<uint64_t>(
+      mm().mmap(quiet_address(pages * page), pages * page, rw, anon, -1, 0));
 }
 void renew(uint64_t at, uint64_t pages) {
   CHECK_EQ(mm().munmap(at, pages * page), 0);
