@@ -13,9 +13,9 @@ namespace i915u::vgpu {
 class ContextImage {
  public:
   static constexpr uint32_t registers_offset = 4096;
-  static constexpr uint32_t bytes = 4096;
+  static constexpr uint32_t bytes = 0x220 * 4;  ///< of the page: what is used here
 
-  /// The register page, as the engine reads and writes it.
+  /// The registers, as the engine reads and writes them.
   std::array<uint32_t, bytes / 4> dw{};
 
   uint64_t pml4() const;

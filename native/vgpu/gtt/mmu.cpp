@@ -24,7 +24,9 @@ Mmu::Result Mmu::resolve(gpu::Space space, uint64_t addr, bool write, uint8_t** 
     if (!translate(space, page, &t)) return Result::fault;
   } else {
     const uint64_t root = space == gpu::Space::ggtt ? UINT64_MAX : pml4_;
-    Entry& e = (*tlb_)[(page ^ root >> 12) % tlb_entries];
+    // Mixed well: batches and their targets like to lie at round addresses.
+    Entry& e = (*tlb_)[(page ^ root << 20) * 0x9e3779b97f4a7c15 >> 52];
+    static_assert(tlb_entries == 1u << (64 - 52));
     if (e.generation != generation_ || e.page != page || e.root != root) {
       if (!translate(space, page, &t)) return Result::fault;
       e = {page, root, generation_, t};

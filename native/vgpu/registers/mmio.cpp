@@ -56,9 +56,6 @@ void Mmio::write(uint32_t offset, uint32_t value) {
     case Behaviour::write_one_clears:
       r.clear_bits(offset, value);
       break;
-    case Behaviour::clears_itself:
-      r.set(offset, 0);
-      break;
     case Behaviour::forcewake:
       r.set_masked(offset, value);
       r.set(k->r.arg, r.get(offset));

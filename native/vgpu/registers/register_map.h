@@ -15,7 +15,6 @@ enum class Behaviour : uint8_t {
   masked,     ///< the upper half says which bits of the lower one are written
   read_only,  ///< keeps its reset value
   write_one_clears,
-  clears_itself,   ///< done at once
   forcewake,       ///< masked; `arg` is the register that acknowledges
   power_well,      ///< each request bit (odd) is copied to its state bit
   pcode_mailbox,   ///< done at once, with success
