@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+#include <signal.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -14,6 +16,7 @@ constexpr uint32_t watched = 16;  ///< pages that the child looks at
 // In the child, which has this thread only: no allocation, no lock, memory and _exit() alone. Its
 // copy of the memory is its own; nothing but itself may change it.
 [[noreturn]] static void child(const Cell& c, Range r, bool write, long dwell_ns) {
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
   uint32_t was[watched];
   const auto dword = [&](uint32_t i) {
     return reinterpret_cast<volatile uint32_t*>(c.lane_addr(r.first + i % r.n, 0));
