@@ -240,12 +240,22 @@ TEST(vgpu_reset_of_one_engine_leaves_the_others_alone) {
   CHECK(b.m.run(rcs0) == Engine::Next::idle);
 }
 
-TEST(vgpu_reset_that_fails_never_reads_as_done) {
+TEST(vgpu_reset_that_fails_never_reads_as_done_for_an_engine_that_hangs) {
   Options o = without_threads();
   o.reset_fails = true;
-  Machine m(o);
-  m.write(0x941c, 1);
-  CHECK_EQ(m.read(0x941c), 1u);
+  Bench b(o);
+  b.m.write(0x941c, 1);
+  CHECK_EQ(b.m.read(0x941c), 0u);
+  b.m.put(b.batch_gpa, {0xffffffff});
+  b.m.emit_batch(&b.ctx, batch);
+  b.m.submit(bcs0, &b.ctx);
+  b.m.run(bcs0);
+  for (const uint32_t domains : {1u << 3, 1u}) {
+    b.m.write(0x941c, domains);
+    CHECK_EQ(b.m.read(0x941c), domains);
+  }
+  b.m.write(0x941c, 1u << 1);
+  CHECK_EQ(b.m.read(0x941c), 0u);
 }
 
 TEST(vgpu_stale_translation_stays_until_a_register_or_a_command_invalidates) {

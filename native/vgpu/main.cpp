@@ -36,7 +36,7 @@ For stress, concerning the whole device:
   --stale-tlb           keep translations until they are invalidated
   --irq-delay-us US     send each MSI late
   --irq-lose N          do not send each Nth MSI
-  --reset-fails         no reset ever completes
+  --reset-fails         no reset of an engine that hangs ever completes
 
   --trace FILE          what happens, as text, or as NDJSON if FILE ends in .ndjson
   --stats FILE          counters as one line of JSON, each second and at the end; - is stdout, at

@@ -49,6 +49,8 @@ class Engine {
   void release();
   /// Held: forgets contexts and submissions.
   void reset();
+  /// Held: only a reset brings it on.
+  bool hung() const { return hung_; }
   /// Held.
   void invalidate_tlb() { bus_.mmu.invalidate(); }
 

@@ -11,8 +11,7 @@ namespace i915u::vgpu {
 
 namespace {
 
-constexpr unsigned banks = 4;
-constexpr uint32_t isr = 0, imr = 4, iir = 8, ier = 12;
+constexpr uint32_t imr = 4, iir = 8, ier = 12;
 constexpr uint32_t master_enable = 1u << 31;
 constexpr uint32_t power_bank = 2, power_master_bit = 4;
 constexpr size_t max_due = 256;

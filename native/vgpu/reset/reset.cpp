@@ -11,20 +11,21 @@ constexpr uint32_t request_reset = 1u << 0, ready_for_reset = 1u << 1;
 }  // namespace
 
 void Reset::domains(uint32_t offset, uint32_t value) {
-  if (hw_.options.reset_fails) {
-    hw_.registers.set(offset, value);
-    return;
-  }
   uint32_t mask = 0;
   for (int i = 0; i < num_engines; i++)
     if (value & (domain_full | 1u << engine_info[i].reset_bit)) mask |= 1u << i;
-  if (mask) {
-    count(hw_.stats.resets);
-    if (hw_.trace.on()) hw_.trace.note("reset");
-    Pause pause(engines_, mask);
-    for (int i = 0; i < num_engines; i++)
-      if (mask >> i & 1) engines_[i].reset();
+  if (hw_.trace.on()) hw_.trace.note("reset");
+  Pause pause(engines_, mask);
+  if (hw_.options.reset_fails) {
+    for (int i = 0; i < num_engines; i++) {
+      if (!(mask >> i & 1) || !engines_[i].hung()) continue;
+      hw_.registers.set(offset, value);
+      return;
+    }
   }
+  if (mask) count(hw_.stats.resets);
+  for (int i = 0; i < num_engines; i++)
+    if (mask >> i & 1) engines_[i].reset();
   hw_.registers.set(offset, 0);
 }
 

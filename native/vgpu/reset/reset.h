@@ -14,7 +14,8 @@ class Reset {
  public:
   Reset(Hardware& hw, Engines& engines) : hw_(hw), engines_(engines) {}
 
-  /// A write of GDRST, which reads as zero when it is done. With Options::reset_fails, never.
+  /// A write of GDRST, which reads as zero when it is done. With Options::reset_fails it never is
+  /// for an engine that hangs. (The driver must have probed by then: it does not survive that.)
   void domains(uint32_t offset, uint32_t value);
   /// A write of RESET_CTL: the request is answered at once.
   void control(uint32_t offset, uint32_t value);
