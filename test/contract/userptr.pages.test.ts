@@ -62,6 +62,16 @@ describe.each(devices({ eras: true }))('$name', (target) => {
       }
     };
 
+    test('when madvise has said that they are not needed, until it says that they are', () => {
+      const device = target.open();
+      using memory = mmap(PAGES * PAGE);
+      const object = device.userptr(memory);
+      expect(object.madvise('dontneed')).toBe(true);
+      expect(stores(device, object)).toBe('EFAULT');
+      expect(object.madvise('willneed')).toBe(true);
+      worksOn(device, object, memory, all(0));
+    });
+
     //  M mapped rw, . unmapped
     test('when nothing is mapped: |........|', () => refuses((m) => m.munmap()));
     test('when the first page is not mapped: |.MMMMMMM|', () => refuses((m) => m.munmap(0, PAGE)));

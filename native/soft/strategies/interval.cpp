@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <climits>
 
+#include "drm/uapi.h"
 #include "soft/device_impl.h"
 #include "soft/mm/mappings.h"
 #include "soft/userptr.h"
@@ -110,6 +111,7 @@ class Interval final : public Strategy {
     const uint64_t looked_up = obj.pages ? obj.notifier_seq : seq;
     if (!obj.skip_retry && mm.read_retry(*obj.notifier, looked_up)) return -EAGAIN;
     if (obj.pages) return 0;
+    if (obj.madv != uapi::I915_MADV_WILLNEED) return -EFAULT;  // ____i915_gem_object_get_pages
     if (gpu_of(dev_).faults & fault_lose_dirty) pages->track_writes();
     obj.pages = std::move(pages);
     obj.notifier_seq = seq;
