@@ -415,9 +415,9 @@ void Engine::publish() {
         loaded_ ? static_cast<uint32_t>(page_of(running_.port[0])) | 1 : 0);
   r.set(b + ring::execlist_status_hi, loaded_ ? static_cast<uint32_t>(running_.port[0] >> 32) : 0);
   const uint32_t mode = r.get(b + ring::mi_mode);
-  // A real engine that hangs does not become idle by STOP_RING either. But the driver waits for that
-  // with interrupts off and by local_clock(), which stands still between ticks where the TSC is
-  // unstable, as under TCG: the guest would hang, too.
+  // A real engine that hangs does not become idle by STOP_RING either. But the driver waits for
+  // that with interrupts off and by local_clock(), which stands still between ticks where the TSC
+  // is unstable, as under TCG: the guest would hang, too.
   const bool idle = !loaded_ || (mode & mode_stop_ring);
   if (idle && !(mode & mode_idle)) r.set_bits(b + ring::mi_mode, mode_idle);
   if (!idle && (mode & mode_idle)) r.clear_bits(b + ring::mi_mode, mode_idle);
