@@ -10,15 +10,30 @@
 namespace i915u::vgpu {
 
 /// X(name): one counter each, in the order in which they are printed.
-#define I915U_VGPU_COUNTERS(X)                                                                     \
-  X(messages)                                                                                      \
-  X(register_reads)                                                                                \
-  X(register_writes)                                                                               \
-  X(ggtt_writes) X(aperture_accesses) X(submissions) X(lite_restores) X(preemptions)               \
-      X(context_loads) X(user_batches) X(hangs_made) X(batches) X(commands) X(commands_skipped)    \
-          X(commands_unknown) X(commands_dropped) X(commands_approximated) X(msi_sent) X(msi_lost) \
-              X(msi_masked) X(tlb_invalidations) X(tlb_stale_hits) X(page_faults)                  \
-                  X(writes_to_read_only) X(resets) X(device_resets) X(dma_maps) X(dma_unmaps)
+#define I915U_VGPU_COUNTERS(X) \
+  X(messages)                  \
+  X(register_reads)            \
+  X(register_writes)           \
+  X(ggtt_writes)               \
+  X(aperture_accesses)         \
+  X(submissions)               \
+  X(lite_restores)             \
+  X(preemptions)               \
+  X(context_loads)             \
+  X(user_batches)              \
+  X(hangs_made)                \
+  X(batches)                   \
+  X(commands)                  \
+  X(commands_skipped)          \
+  X(commands_unknown)          \
+  X(commands_dropped)          \
+  X(commands_approximated)     \
+  X(msi_sent)                  \
+  X(msi_lost)                  \
+  X(msi_masked)                \
+  X(tlb_invalidations)         \
+  X(tlb_stale_hits)            \
+  X(page_faults) X(writes_to_read_only) X(resets) X(device_resets) X(dma_maps) X(dma_unmaps)
 
 struct Statistics {
 #define X(name) std::atomic<uint64_t> name{0};
