@@ -218,7 +218,8 @@ TEST(vgpu_msi_goes_out_on_the_edge) {
   // As i915's handler: all off, identities cleared, on again.
   c.m.write(reg::master_irq, 0);
   CHECK_EQ(c.m.read(reg::gt_irq + 8), user_event << 16 | context_switch_event);
-  c.m.write(reg::gt_irq + 8, user_event << 16 | context_switch_event);
+  c.m.write(reg::gt_irq + 8, ~0u);
+  c.m.write(reg::gt_irq + 8, ~0u);  // the user event came twice
   irq.raise(vecs0, flush_event);
   CHECK_EQ(drained(fd), 0u);
   c.m.write(reg::master_irq, 1u << 31);
@@ -227,6 +228,25 @@ TEST(vgpu_msi_goes_out_on_the_edge) {
   c.m.write(reg::gt_irq + 0x38, ~0u);
   irq.raise(vecs0, flush_event);
   CHECK_EQ(drained(fd), 0u);
+  close(fd);
+}
+
+TEST(vgpu_event_between_read_and_clear_of_its_identity_is_not_lost) {
+  Client c;
+  const int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  c.ask_with(vfio::device_set_irqs, vfio::SetIrqs{20, 0x24, 1, 0, 1}, dup(fd));
+  auto& irq = c.m.device.hw.interrupts;
+  irq.raise(bcs0, user_event);
+  CHECK_EQ(drained(fd), 1u);
+  c.m.write(reg::master_irq, 0);
+  const uint32_t seen = c.m.read(reg::gt_irq + 8);
+  irq.raise(bcs0, user_event);
+  c.m.write(reg::gt_irq + 8, seen);
+  CHECK_EQ(c.m.read(reg::gt_irq + 8), user_event << 16);
+  c.m.write(reg::master_irq, 1u << 31);
+  CHECK_EQ(drained(fd), 1u);
+  c.m.write(reg::gt_irq + 8, seen);
+  CHECK_EQ(c.m.read(reg::gt_irq + 8), 0u);
   close(fd);
 }
 

@@ -62,10 +62,17 @@ void Interrupts::write(uint32_t offset, uint32_t value) {
   if (offset == reg::master_irq)
     registers_.set(offset, value & master_enable);
   else if ((offset & 15) == iir)
-    registers_.clear_bits(offset, value);
+    clear(offset, value);
   else
     registers_.set(offset, value);
   evaluate();
+}
+
+void Interrupts::clear(uint32_t offset, uint32_t bits) {
+  uint32_t& second = second_[(offset - reg::gt_irq) / 16];
+  const uint32_t now = registers_.get(offset);
+  registers_.set(offset, (now & ~bits) | (now & bits & second));
+  second &= ~bits;
 }
 
 void Interrupts::raise(EngineId engine, uint32_t events) {
@@ -76,6 +83,7 @@ void Interrupts::raise(EngineId engine, uint32_t events) {
   const uint32_t bits =
       events << e.irq_shift & ~registers_.get(e.base + ring::imr) & ~registers_.get(b + imr);
   if (!bits) return;
+  second_[e.irq_bank] |= bits & registers_.get(b + iir);
   registers_.set_bits(b + iir, bits);
   evaluate();
 }
@@ -125,6 +133,7 @@ void Interrupts::deliver_late() {
 void Interrupts::reset() {
   std::lock_guard g(lock_);
   line_ = false;
+  for (uint32_t& s : second_) s = 0;
   due_.clear();
 }
 
