@@ -39,13 +39,13 @@ Era era_measured(Run& run, Recorder& rec, uint64_t addr, uint64_t* munmap_ns) {
   Era era = Era::unknown;
   {
     BatchObject batch(run.dev, 28600);
-    Job job(run);
+    Job job(run, batch);
     job.object(handle, 0xe0000000000, true);
     const uint64_t opens = sync::now_ns() + held_ns;
     job.wait_for(run.gates->arm(opens));
     job.store(0, 0, 1);
     rec.begin(Op::exec, no_cell, addr, 1);
-    int err = job.write(run.dev, batch);
+    int err = job.write(run.dev);
     if (!err) err = exec_retrying(run, rec, job, run.caps.engines[0], 0);
     rec.end(err);
     const uint64_t begin = sync::now_ns();

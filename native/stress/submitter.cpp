@@ -157,7 +157,7 @@ void Submitter::submit(Area& a) {
   uint32_t first = 0, n = c.pages;
   const bool writes = c.shape != Shape::read_only;
   const bool second_only = a.handle[1] && c.shape == Shape::overlap && rng_.one_in(2);
-  Job job(run_);
+  Job job(run_, batch);
   uint32_t low = 0, high = 0;  // objects of the lower and of the upper half
   if (second_only) {
     first = half, n = c.pages - half;
@@ -180,6 +180,7 @@ void Submitter::submit(Area& a) {
 
   const uint32_t seq = ++a.seq;
   const size_t expects = a.expects.size(), readbacks = a.readbacks.size();
+  const bool blits = run_.caps.has_blt && a.engine == uapi::I915_EXEC_BLT;
   if (writes || rng_.one_in(8)) {  // a read-only object is written too: it must not change
     const uint32_t stores = 1 + static_cast<uint32_t>(rng_.below(6));
     for (uint32_t i = 0; i < stores; i++) {
@@ -187,12 +188,16 @@ void Submitter::submit(Area& a) {
                             : i == 1 ? first + n - 1
                                      : first + static_cast<uint32_t>(rng_.below(n));
       place(page, c.lane_offset(page, 0), [&](uint32_t object, uint64_t offset) {
-        job.store(object, offset, make_tag({c.id, 0, seq}));
+        const uint32_t tag = make_tag({c.id, 0, seq});
+        if (blits && rng_.one_in(2))
+          job.store_by_copy(object, offset, tag);
+        else
+          job.store(object, offset, tag);
       });
       if (writes) a.expects.push_back({page, c.page[page].gen.load(), seq});
     }
   }
-  if (run_.caps.has_blt && a.engine == uapi::I915_EXEC_BLT && scratch_) {
+  if (blits && scratch_) {
     const uint32_t page = first + static_cast<uint32_t>(rng_.below(n));
     const uint32_t slot = next_scratch_++ % (scratch_size / 4);
     const uint32_t dst = job.object(scratch_, scratch_gpu_addr, true);
@@ -201,7 +206,7 @@ void Submitter::submit(Area& a) {
     a.readbacks.push_back({page, c.page[page].gen.load(), c.page[page].cpu.load(), slot});
   }
 
-  int err = job.write(run_.dev, batch);
+  int err = job.write(run_.dev);
   if (!err) {
     const ExecJudge judge(c, first, n, writes);
     c.lane[0].begun.store(seq);

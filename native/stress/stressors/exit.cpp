@@ -31,12 +31,12 @@ static std::unique_ptr<Device> open_again(Run& run) {
   uint32_t handle = 0;
   if (!dev || gem_userptr(*dev, c.addr, c.len, 0, &handle)) _exit(2);
   BatchObject batch(*dev, 28500);
-  Job job(run);
+  Job job(run, batch);
   const uint32_t object = job.object(handle, c.gpu_addr(0), true);
   job.pad(2000);
   for (uint32_t p = 0; p < c.pages && p < 64; p++)
     job.store(object, p * page_size + c.lane_offset(p, 0), 0x0dead000u + p);
-  if (job.write(*dev, batch)) _exit(2);
+  if (job.write(*dev)) _exit(2);
   for (int i = 0; i < 64; i++) {
     const int err = job.exec(*dev, run.caps.engines[i % run.caps.engines.size()], 0);
     if (err && err != -EAGAIN && err != -EINTR) _exit(3);

@@ -17,7 +17,7 @@ static void change(Stress& s, Cell& c) {
   uint32_t handle = 0;
   if (!s.expect_ok(Op::create, c, gem_userptr(run.dev, c.addr, c.len, 0, &handle))) return;
   BatchObject batch(run.dev, 28000 + s.rec.index());
-  Job job(run);
+  Job job(run, batch);
   const uint32_t object = job.object(handle, close_gpu_addr + s.rec.index() * 0x10000000ull, true);
   if (run.gates)
     job.wait_for(run.gates->arm(sync::now_ns() + s.rng.below(2 * run.cfg.dwell_ns + 1)));
@@ -32,7 +32,7 @@ static void change(Stress& s, Cell& c) {
               make_tag({c.id, close_lane, seq}));
     gens[i] = c.page[pages[i]].gen.load();
   }
-  int err = job.write(run.dev, batch);
+  int err = job.write(run.dev);
   if (!err) {
     const ExecJudge judge(c, 0, c.pages, true);
     lane.begun.store(seq);
