@@ -22,10 +22,10 @@
 
 namespace i915u::stress {
 
-const char* const op_names[] = {
-    "none",   "create",   "close",     "batch",      "exec",    "wait",  "verify",  "release",
-    "munmap", "mmap",     "mprotect",  "mremap",     "madvise", "mlock", "munlock", "fork",
-    "child",  "truncate", "fallocate", "move_pages", "touch",   "open",  "exit",    "idle"};
+const char* const op_names[] = {"none",     "create",    "close",      "exec",     "wait",
+                                "verify",   "munmap",    "mmap",       "mprotect", "mremap",
+                                "madvise",  "mlock",     "munlock",    "fork",     "child",
+                                "truncate", "fallocate", "move_pages", "exit",     "idle"};
 static_assert(std::size(op_names) == static_cast<size_t>(Op::count));
 
 const char* const violation_names[] = {"stale write",  "lost write",

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Userptr as i915 has it since 5.12 (i915_gem_userptr.c of 6.1): pages are pinned at submission,
+// Userptr as i915 has it since 5.13 (i915_gem_userptr.c of 6.1): pages are pinned at submission,
 // with no lock held, and the sequence number of the object's interval notifier tells whether an
 // invalidate came between; it is checked once more under notifier_lock, right before the request is
 // visible. Before 6.8 the notifier waits for all requests of the object; since then pages stay
