@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <climits>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -18,15 +19,16 @@ namespace {
 using namespace i915u::vgpu;
 
 constexpr char help[] =
-    R"(Usage: i915-vgpu --socket PATH [OPTION]...
+    R"(Usage: i915-vgpu (--socket PATH | --fd N) [OPTION]...
 An emulated Intel Skylake GT2 GPU for QEMU's vfio-user-pci device.
 
   --socket PATH         unix socket to listen at; made by this program, removed when QEMU connects
+  --fd N                an inherited unix socket whose other end QEMU has, instead
   --accept-timeout SEC  end if nobody has connected by then (default 30)
   --poll-us US          look for the next message for so long before sleeping (default 30)
   --inline N            commands that a submission runs at once, before the engine's thread takes
                         over; 0: none (default 256)
-  --with-parent         end when the process that started this one ends
+  --with-parent PID     end when PID, the process that started this one, ends
 
 For stress, concerning user batches only:
   --batch-delay-us US   wait before each one
@@ -39,8 +41,8 @@ For stress, concerning the whole device:
   --reset-fails         no reset of an engine that hangs ever completes
 
   --trace FILE          what happens, as text, or as NDJSON if FILE ends in .ndjson
-  --stats FILE          counters as one line of JSON, each second and at the end; - is stdout, at
-                        the end only
+  --stats FILE          counters as one line of JSON, replaced each second and at the end; - is
+                        stdout, which gets one more line each time
   --help
 
 Ends with 0 when QEMU disconnects or a signal asks for it, 1 on an error, 2 on a bad option,
@@ -70,7 +72,12 @@ bool hang(const char* text, Options* o) {
 Options options;
 
 void write_stats(Device& device) {
-  if (options.stats.empty() || options.stats == "-") return;
+  if (options.stats.empty()) return;
+  if (options.stats == "-") {
+    printf("%s\n", device.hw.stats.json().c_str());
+    fflush(stdout);
+    return;
+  }
   const std::string next = options.stats + ".next";
   FILE* f = fopen(next.c_str(), "we");
   if (!f) return;
@@ -88,6 +95,7 @@ int usage() {
 int main(int argc, char** argv) {
   enum {
     socket_option = 1,
+    fd_option,
     accept_timeout,
     poll_us,
     inline_option,
@@ -103,10 +111,11 @@ int main(int argc, char** argv) {
     help_option
   };
   static const option names[] = {{"socket", 1, nullptr, socket_option},
+                                 {"fd", 1, nullptr, fd_option},
                                  {"accept-timeout", 1, nullptr, accept_timeout},
                                  {"poll-us", 1, nullptr, poll_us},
                                  {"inline", 1, nullptr, inline_option},
-                                 {"with-parent", 0, nullptr, with_parent},
+                                 {"with-parent", 1, nullptr, with_parent},
                                  {"batch-delay-us", 1, nullptr, batch_delay},
                                  {"hang", 1, nullptr, hang_option},
                                  {"stale-tlb", 0, nullptr, stale_tlb},
@@ -123,11 +132,15 @@ int main(int argc, char** argv) {
     *ns *= 1000;
     return ok;
   };
+  uint64_t parent = 0;
   for (int c, at = 0; (c = getopt_long(argc, argv, "", names, &at)) != -1;) {
     bool ok = true;
     switch (c) {
       case socket_option:
         options.socket = optarg;
+        break;
+      case fd_option:
+        ok = number(optarg, INT_MAX, &options.fd);
         break;
       case accept_timeout:
         ok = number(optarg, 86400, &options.accept_timeout_ms);
@@ -140,7 +153,7 @@ int main(int argc, char** argv) {
         ok = number(optarg, 4096, &options.inline_commands);
         break;
       case with_parent:
-        prctl(PR_SET_PDEATHSIG, SIGTERM);
+        ok = number(optarg, INT_MAX, &parent) && parent;
         break;
       case batch_delay:
         ok = microseconds(optarg, &options.batch_delay_ns);
@@ -177,7 +190,14 @@ int main(int argc, char** argv) {
       return usage();
     }
   }
-  if (options.socket.empty() || optind != argc) return usage();
+  if (options.socket.empty() == (options.fd == no_fd) || optind != argc) return usage();
+  // A parent that has ended before the call sends no signal.
+  if (parent && (prctl(PR_SET_PDEATHSIG, SIGTERM) || static_cast<uint64_t>(getppid()) != parent)) {
+    fprintf(stderr, "i915-vgpu: process %llu is not, or no longer, its parent\n",
+            static_cast<unsigned long long>(parent));
+    return 1;
+  }
+  signal(SIGPIPE, SIG_IGN);
 
   // Before there are threads, so that all have them blocked.
   sigset_t signals;
@@ -187,22 +207,16 @@ int main(int argc, char** argv) {
   sigprocmask(SIG_BLOCK, &signals, nullptr);
   const int stop = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
 
-  const int listening = listen_at(options.socket);
-  if (listening < 0) {
-    fprintf(stderr, "i915-vgpu: %s: %s\n", options.socket.c_str(), strerror(-listening));
-    return 1;
-  }
   Device device(options);
   if (!options.trace.empty()) {
     if (const int err = device.hw.trace.open(options.trace)) {
       fprintf(stderr, "i915-vgpu: %s: %s\n", options.trace.c_str(), strerror(-err));
-      unlink(options.socket.c_str());
       return 1;
     }
   }
-  const int connection = accept_client(listening, options.accept_timeout_ms, stop);
-  unlink(options.socket.c_str());
-  close(listening);
+  const int connection = options.fd == no_fd
+                             ? accept_at(options.socket, options.accept_timeout_ms, stop)
+                             : inherited(options.fd);
   if (connection == -EINTR) return 0;
   if (connection < 0) {
     fprintf(stderr, "i915-vgpu: no client: %s\n", strerror(-connection));
@@ -211,7 +225,6 @@ int main(int argc, char** argv) {
   const int err = serve(device, connection, options.poll_us, stop, write_stats);
   close(connection);
   write_stats(device);
-  if (options.stats == "-") printf("%s\n", device.hw.stats.json().c_str());
   if (err) fprintf(stderr, "i915-vgpu: %s\n", strerror(-err));
   return err ? 1 : 0;
 }
