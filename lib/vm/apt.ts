@@ -121,6 +121,10 @@ export function parseUris(text: string): Package[] {
 export const totalBytes = (packages: readonly Package[]): number =>
   packages.reduce((n, p) => n + p.size, 0);
 
+/** NAME VERSION a line: what was fetched, once the mirror has moved on. */
+export const packageList = (packages: readonly Package[]): string =>
+  packages.map((p) => `${p.name} ${p.version}\n`).join('');
+
 /** ID and ID_LIKE of /etc/os-release. */
 export function osIds(file = '/etc/os-release'): string[] {
   let text = '';
@@ -181,7 +185,7 @@ Dir::State::lists "${dir}/lists";
 Dir::Cache "${dir}/cache";
 Dir::Cache::archives "${dir}/cache/archives";
 Dir::Cache::pkgcache "pkgcache.bin";
-Dir::Cache::srcpkgcache "srcpkgcache.bin";
+Dir::Cache::srcpkgcache "";
 Dir::Etc::sourcelist "${dir}/sources.list";
 Dir::Etc::sourceparts "${dir}/empty";
 Dir::Etc::preferences "${dir}/preferences";
