@@ -134,9 +134,8 @@ async function byPath(path: string, options: ResolveOptions): Promise<Kernel> {
   });
   if (entry.isDirectory()) return buildTree(path, options);
   const seen = await look(path);
-  const dir = options.modules ?? `/lib/modules/${seen.release}`;
-  if (options.modules !== undefined && !existsSync(dir))
-    throw new VmError(`--modules: there is no ${dir}`);
+  const dir = options.modules || `/lib/modules/${seen.release}`;
+  if (options.modules && !existsSync(dir)) throw new VmError(`--modules: there is no ${dir}`);
   const config = `/boot/config-${seen.release}`;
   return {
     name: path,

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 // Which modules to load, in which order. Debian's packages have no modules.dep (depmod writes it
 // when they are installed): what a module needs stands in its own .modinfo.
+import { existsSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
-import { basename } from 'node:path';
+import { basename, resolve } from 'node:path';
 import { readBuffer, section } from './elf.js';
 import { said, VmError } from './error.js';
 import type { Kernel } from './kernel.js';
@@ -78,6 +79,27 @@ export async function readBounded(path: string, most: number): Promise<Buffer> {
   }
 }
 
+/**
+ * `--module`'s files by the names of the modules that they replace, or add.
+ * @throws {VmError} a file is not there or not called like a module.
+ */
+export function replacements(kernel: Kernel, files: readonly string[]): Map<string, string> {
+  const found = new Map<string, string>();
+  for (const file of files) {
+    const path = resolve(file);
+    const name = moduleName(path);
+    if (name === undefined) throw new VmError(`--module: ${file} is not called NAME.ko`);
+    if (!existsSync(path)) throw new VmError(`--module: there is no ${path}`);
+    if (kernel.builtin.has(name))
+      throw new VmError(
+        `--module: ${name} is built into kernel ${kernel.name}, no file can replace it: build that kernel again, or take another --kernel`,
+      );
+    if (found.has(name)) throw new VmError(`--module: two files for ${name}`);
+    found.set(name, path);
+  }
+  return found;
+}
+
 interface Module extends ModuleInfo {
   data: Buffer;
 }
@@ -95,13 +117,8 @@ export async function loadOrder(
   signal?: AbortSignal,
 ): Promise<{ order: Loaded[]; missing: string[] }> {
   const own = new Map([...replace].map(([name, path]) => [canonical(name), path]));
-  const builtIn = (name: string) => kernel.builtin.has(name) && !own.has(name);
+  const builtIn = (name: string) => kernel.builtin.has(name);
   const fileOf = (name: string) => own.get(name) ?? kernel.modules.get(name);
-  for (const name of own.keys())
-    if (kernel.builtin.has(name))
-      throw new VmError(
-        `${name} is built into kernel ${kernel.name}, no module can replace it: build that kernel again, or take another`,
-      );
 
   const known = new Map<string, Module>();
   const missing: string[] = [];
