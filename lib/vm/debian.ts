@@ -14,7 +14,7 @@ import {
 } from './apt.js';
 import { publish } from './cache.js';
 import { VmError } from './error.js';
-import { fits, kernelIn, kernelsDir } from './kernel.js';
+import { fits, kernelIn, kernelsDir, summarize } from './kernel.js';
 import { loadOrder, readBounded } from './modules.js';
 import { compareVersions } from './qemu.js';
 import { extractVmlinux, MAX_IMAGE } from './vmlinux.js';
@@ -103,6 +103,7 @@ export async function fetchOffer(apt: Apt, offer: Offer, options: AptOptions = {
     await apt.unpack(offer.packages, root, options);
     await arrange(root, tmp, offer, options);
     await rm(root, { recursive: true });
+    await summarize(tmp);
   });
 }
 

@@ -2,8 +2,8 @@
 // Which kernel a VM boots, and where its parts are: Debian's in the cache, one of your own built
 // into the cache, a file, or a build tree.
 import { closeSync, existsSync, openSync, readFileSync, readSync, statSync } from 'node:fs';
-import { readdir, stat } from 'node:fs/promises';
-import { isAbsolute, join, resolve } from 'node:path';
+import { readdir, stat, writeFile } from 'node:fs/promises';
+import { isAbsolute, join, relative, resolve } from 'node:path';
 import type { AptOptions } from './apt.js';
 import { cacheRoot } from './cache.js';
 import { hasPvhNote, isElf, type Read } from './elf.js';
@@ -108,24 +108,49 @@ const built = (name: string) => kernelIn(join(buildsDir(), name), name);
 
 /**
  * The kernel of a directory of the cache: vmlinux or bzImage, config or .config, modules/, and
- * modules.builtin there or beside.
+ * modules.builtin there or beside. `summarize` spares the look into all of them.
  */
 export async function kernelIn(dir: string, name: string): Promise<Kernel> {
-  const image = [join(dir, 'vmlinux'), join(dir, 'bzImage')].find((path) => existsSync(path));
+  const image = [join(dir, 'vmlinux'), join(dir, 'bzImage')].find(existsSync);
   if (!image)
     throw new VmError(`${dir} has neither vmlinux nor bzImage: remove it and fetch or build again`);
-  const seen = await look(image);
-  const config = [join(dir, 'config'), join(dir, '.config')].find((path) => existsSync(path));
   const modules = join(dir, 'modules');
   const builtin = [modules, dir].map((d) => join(d, 'modules.builtin')).find(existsSync);
+  const config = [join(dir, 'config'), join(dir, '.config')].find(existsSync);
+  const [release = '', ...files] = await lines(join(dir, SUMMARY));
   return {
     name,
     image,
-    ...seen,
-    modules: existsSync(modules) ? await findModules(modules) : new Map(),
+    ...(release
+      ? { release, format: image.endsWith('vmlinux') ? 'vmlinux' : 'bzImage' }
+      : await look(image)),
+    modules: release
+      ? named(files.map((file) => join(dir, file)))
+      : existsSync(modules)
+        ? await findModules(modules)
+        : new Map(),
     builtin: builtin ? await readBuiltin(builtin) : new Set(),
     ...(config && { config }),
   };
+}
+
+/** The release, and the modules' files: a line each. */
+const SUMMARY = 'summary';
+
+/** For a directory that is about to be published, and will not change. */
+export async function summarize(dir: string): Promise<void> {
+  const { release, modules } = await kernelIn(dir, dir);
+  const files = [...modules.values()].map((path) => relative(dir, path));
+  await writeFile(join(dir, SUMMARY), [release, ...files, ''].join('\n'));
+}
+
+function named(paths: readonly string[]): Map<string, string> {
+  const found = new Map<string, string>();
+  for (const path of paths) {
+    const name = moduleName(path);
+    if (name) found.set(name, path);
+  }
+  return found;
 }
 
 async function byPath(path: string, options: ResolveOptions): Promise<Kernel> {
