@@ -14,14 +14,14 @@ import { cacheRoot, publish, withTemporary } from './cache.js';
 import { command } from './command.js';
 import { said, VmError } from './error.js';
 import { driverFault, editedFiles, I915 } from './faults.js';
+import { builtKernels, cachedKernels, fits, kernelsDir } from './kernel.js';
 import { withLock } from './lock.js';
 import { type BuildOptions, make } from './make.js';
 import { debianSource, kernelHeaders, kernelSource, requirePrograms } from './source.js';
 
 export interface DriverBuild extends BuildOptions {
-  /** The release of a stock kernel, and the version of its package: 6.1.0-50-amd64, 6.1.176-1. */
-  release: string;
-  version: string;
+  /** A stock kernel in the cache, as --kernel names it: `6.1`, `6.1.0-50-amd64`. */
+  kernel: string;
   /** Names of faults, made after the patches. */
   faults?: readonly string[];
   /** Paths of unified diffs, with a/ and b/ before the paths. */
@@ -43,9 +43,10 @@ const MAX_PATCH = 4 * 1024 ** 2;
  * @throws {BuildError} the compiler's words. @throws {VmError} what is missing, or does not fit.
  */
 export async function buildDriver(build: DriverBuild): Promise<string> {
-  const { release, version, faults = [], patches = [], signal } = build;
+  const { faults = [], patches = [], signal } = build;
   for (const name of faults) driverFault(name);
   requirePrograms(['make', 'ld', 'strip', ...(patches.length ? ['patch'] : [])]);
+  const { release, version } = await stockKernel(build.kernel);
   const source = build.source
     ? await kernelSource(build.source, build)
     : await debianSource(version, build);
@@ -88,6 +89,24 @@ export async function buildDriver(build: DriverBuild): Promise<string> {
     },
     { signal, waiting: () => say(`waiting for another build in ${basename(tree)}`) },
   );
+}
+
+/** A kernel of Debian's in the cache, and the version of its package. */
+async function stockKernel(spec: string): Promise<{ release: string; version: string }> {
+  const release = (await cachedKernels()).find((r) => fits(r, spec));
+  if (release === undefined)
+    throw new VmError(
+      (await builtKernels()).includes(spec)
+        ? `i915 is built into kernel ${spec}: \`i915-userptr vm kernels build --driver-fault\` breaks it there`
+        : `kernel ${spec} is not in the cache: \`i915-userptr vm kernels fetch ${spec}\` fetches it`,
+    );
+  const list = await readFile(join(kernelsDir(), release, 'source'), 'utf8').catch(() => '');
+  const version = /^linux-image-\S+ ([\w.+~:-]+)$/m.exec(list)?.[1];
+  if (version === undefined)
+    throw new VmError(
+      `the cache does not tell which package ${release} came from: \`i915-userptr vm kernels remove ${release}\` and fetch it again`,
+    );
+  return { release, version };
 }
 
 function nameOf({ faults = [], patches = [] }: DriverBuild): string {

@@ -10,35 +10,15 @@ import { Apt, osIds, type PackageRecord, totalBytes } from './apt.js';
 import { cacheRoot, publish } from './cache.js';
 import { command, which } from './command.js';
 import { VmError } from './error.js';
+import { fits } from './kernel.js';
 import type { BuildOptions } from './make.js';
+import { compareVersions } from './qemu.js';
 
 export interface Source {
   dir: string;
   /** Debian's version, `6.1.176-1`; none for a directory of the user's. */
   version?: string;
 }
-
-const parts = (version: string) =>
-  version.split(/(\d+)/).map((p) => (/^\d/.test(p) ? Number(p) : p));
-
-/** Orders versions of kernel packages, which are numbers between dots, dashes and letters. */
-export function compareVersions(a: string, b: string): number {
-  const [left, right] = [parts(a), parts(b)];
-  for (let i = 0; i < Math.max(left.length, right.length); i++) {
-    const [x = '', y = ''] = [left[i], right[i]];
-    if (x === y) continue;
-    if (typeof x === 'number' && typeof y === 'number') return x - y;
-    // Debian: a tilde is before anything, the end too.
-    if (String(x).startsWith('~') !== String(y).startsWith('~'))
-      return String(x).startsWith('~') ? -1 : 1;
-    return x < y ? -1 : 1;
-  }
-  return 0;
-}
-
-/** `6.1` fits 6.1.176-1, and so do `6.1.176` and `6.1.176-1`; 6.12.3-1 does not. */
-export const fitsVersion = (version: string, wanted: string): boolean =>
-  version === wanted || (version.startsWith(wanted) && /^[.-]/.test(version.slice(wanted.length)));
 
 const seriesOf = (version: string): string => /^\d+\.\d+/.exec(version)?.[0] ?? version;
 
@@ -62,7 +42,7 @@ export async function debianSource(wanted: string, options: BuildOptions = {}): 
     throw new VmError(`debian:${wanted}: expected a version, like debian:6.1 or debian:6.1.176-1`);
   const root = join(cacheRoot(), 'sources');
   const cached = (await readdir(root).catch(() => []))
-    .filter((name) => fitsVersion(name, wanted))
+    .filter((name) => !name.startsWith('.') && fits(name, wanted))
     .sort(compareVersions);
   const newest = cached.at(-1);
   if (newest) return { dir: join(root, newest), version: newest };
@@ -70,7 +50,7 @@ export async function debianSource(wanted: string, options: BuildOptions = {}): 
   const name = `linux-source-${seriesOf(wanted)}`;
   const apt = await Apt.open(aptOptions(options));
   const records = (await apt.list([name], { signal: options.signal }))
-    .filter((r) => fitsVersion(r.version, wanted))
+    .filter((r) => fits(r.version, wanted))
     .sort((a, b) => compareVersions(a.version, b.version));
   const found = records.at(-1);
   if (!found)
