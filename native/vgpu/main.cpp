@@ -19,11 +19,10 @@ namespace {
 using namespace i915u::vgpu;
 
 constexpr char help[] =
-    R"(Usage: i915-vgpu (--socket PATH | --fd N) [OPTION]...
+    R"(Usage: i915-vgpu --socket PATH [OPTION]...
 An emulated Intel Skylake GT2 GPU for QEMU's vfio-user-pci device.
 
   --socket PATH         unix socket to listen at; made by this program, removed when QEMU connects
-  --fd N                an inherited unix socket whose other end QEMU has, instead
   --accept-timeout SEC  end if nobody has connected by then (default 30)
   --poll-us US          look for the next message for so long before sleeping (default 30)
   --inline N            commands that a submission runs at once, before the engine's thread takes
@@ -42,7 +41,7 @@ For stress, concerning the whole device:
 
   --trace FILE          what happens, as text, or as NDJSON if FILE ends in .ndjson
   --stats FILE          counters as one line of JSON, replaced each second and at the end; - is
-                        stdout, which gets one more line each time
+                        stdout, which gets one more line each time, the first when it listens
   --help
 
 Ends with 0 when QEMU disconnects or a signal asks for it, 1 on an error, 2 on a bad option,
@@ -95,7 +94,6 @@ int usage() {
 int main(int argc, char** argv) {
   enum {
     socket_option = 1,
-    fd_option,
     accept_timeout,
     poll_us,
     inline_option,
@@ -111,7 +109,6 @@ int main(int argc, char** argv) {
     help_option
   };
   static const option names[] = {{"socket", 1, nullptr, socket_option},
-                                 {"fd", 1, nullptr, fd_option},
                                  {"accept-timeout", 1, nullptr, accept_timeout},
                                  {"poll-us", 1, nullptr, poll_us},
                                  {"inline", 1, nullptr, inline_option},
@@ -138,9 +135,6 @@ int main(int argc, char** argv) {
     switch (c) {
       case socket_option:
         options.socket = optarg;
-        break;
-      case fd_option:
-        ok = number(optarg, INT_MAX, &options.fd);
         break;
       case accept_timeout:
         ok = number(optarg, 86400, &options.accept_timeout_ms);
@@ -190,7 +184,7 @@ int main(int argc, char** argv) {
       return usage();
     }
   }
-  if (options.socket.empty() == (options.fd == no_fd) || optind != argc) return usage();
+  if (options.socket.empty() || optind != argc) return usage();
   // A parent that has ended before the call sends no signal.
   if (parent && (prctl(PR_SET_PDEATHSIG, SIGTERM) || static_cast<uint64_t>(getppid()) != parent)) {
     fprintf(stderr, "i915-vgpu: process %llu is not, or no longer, its parent\n",
@@ -214,9 +208,15 @@ int main(int argc, char** argv) {
       return 1;
     }
   }
-  const int connection = options.fd == no_fd
-                             ? accept_at(options.socket, options.accept_timeout_ms, stop)
-                             : inherited(options.fd);
+  const int listening = listen_at(options.socket);
+  if (listening < 0) {
+    fprintf(stderr, "i915-vgpu: %s: %s\n", options.socket.c_str(), strerror(-listening));
+    return 1;
+  }
+  if (options.stats == "-") write_stats(device);
+  const int connection = accept_client(listening, options.accept_timeout_ms, stop);
+  unlink(options.socket.c_str());
+  close(listening);
   if (connection == -EINTR) return 0;
   if (connection < 0) {
     fprintf(stderr, "i915-vgpu: no client: %s\n", strerror(-connection));

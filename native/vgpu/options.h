@@ -7,11 +7,8 @@
 
 namespace i915u::vgpu {
 
-constexpr uint64_t no_fd = UINT64_MAX;
-
 struct Options {
   std::string socket;
-  uint64_t fd = no_fd;  ///< of a connected socket, instead
   uint64_t accept_timeout_ms = 30000;
   uint64_t poll_us = 30;  ///< how long the link looks for the next message before it sleeps
 

@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: MIT
 #include "vgpu/link/server.h"
 
-#include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include <cerrno>
-#include <climits>
 #include <cstring>
 
 #include "vgpu/clock.h"
@@ -60,6 +59,8 @@ ssize_t receive(int fd, Framer& framer) {
   return n;
 }
 
+}  // namespace
+
 int listen_at(const std::string& path) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
@@ -68,12 +69,14 @@ int listen_at(const std::string& path) {
   const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (fd < 0) return -errno;
   unlink(path.c_str());
-  if (bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) || listen(fd, 1)) {
-    const int err = -errno;
-    close(fd);
-    return err;
-  }
-  return fd;
+  const mode_t before = umask(0177);
+  const bool failed =
+      bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) || listen(fd, 1);
+  const int err = -errno;
+  umask(before);
+  if (!failed) return fd;
+  close(fd);
+  return err;
 }
 
 int accept_client(int listening, uint64_t timeout_ms, int stop_fd) {
@@ -84,28 +87,6 @@ int accept_client(int listening, uint64_t timeout_ms, int stop_fd) {
   if (p[1].revents) return -EINTR;
   const int fd = accept4(listening, nullptr, nullptr, SOCK_CLOEXEC);
   return fd < 0 ? -errno : fd;
-}
-
-}  // namespace
-
-int accept_at(const std::string& path, uint64_t timeout_ms, int stop_fd) {
-  const int listening = listen_at(path);
-  if (listening < 0) return listening;
-  const int connection = accept_client(listening, timeout_ms, stop_fd);
-  unlink(path.c_str());
-  close(listening);
-  return connection;
-}
-
-int inherited(uint64_t fd) {
-  int family = 0;
-  socklen_t len = sizeof family;
-  if (fd > INT_MAX) return -EBADF;
-  const int socket = static_cast<int>(fd);
-  if (getsockopt(socket, SOL_SOCKET, SO_DOMAIN, &family, &len) < 0) return -errno;
-  if (family != AF_UNIX) return -EAFNOSUPPORT;
-  fcntl(socket, F_SETFD, FD_CLOEXEC);
-  return socket;
 }
 
 int serve(Device& device, int connection, uint64_t poll_us, int stop_fd, void (*tick)(Device&)) {
