@@ -4,8 +4,10 @@ import { I915Error } from '../error.js';
 import { toolVersion } from '../stress/assemble.js';
 import { OptionError } from '../stress/options.js';
 import { exitStatus } from '../stress/result.js';
+import { VmError } from '../vm/error.js';
 import { devicesCommand } from './devices.js';
 import { runCommand } from './run.js';
+import { vmCommand } from './vm/index.js';
 
 const about =
   "Stress tests for i915's userptr: memory that a process lends to an Intel GPU, and takes back while the GPU writes it.";
@@ -15,6 +17,7 @@ const after = `
   i915-userptr run --help       what can be chosen, what is judged, what the exit status says
   i915-userptr run --list       stressors, and the software device's strategies and faults
   i915-userptr devices          which nodes there are, and which one a run would take
+  i915-userptr vm --help        the real driver, in a VM with an emulated Intel GPU
 `;
 
 /** Says what went wrong, and with which status that ends. */
@@ -24,9 +27,17 @@ function failed(e: unknown): number {
     process.stderr.write(`i915-userptr: ${e.message}\n`);
     return exitStatus.usage;
   }
-  const text = e instanceof I915Error ? e.message : e instanceof Error ? e.stack : e;
+  const text =
+    e instanceof I915Error || e instanceof VmError ? e.message : e instanceof Error ? e.stack : e;
   process.stderr.write(`i915-userptr: ${text}\n`);
   return exitStatus.error;
+}
+
+/** How errors are told and how commands end, for a command and those under it. */
+function inheriting(command: Command, from: Command): Command {
+  command.copyInheritedSettings(from);
+  for (const sub of command.commands) inheriting(sub, command);
+  return command;
 }
 
 export async function main(argv: string[]): Promise<void> {
@@ -46,8 +57,8 @@ export async function main(argv: string[]): Promise<void> {
   const ends = (n: number) => {
     status = n;
   };
-  for (const command of [runCommand(ends), devicesCommand()])
-    program.addCommand(command.copyInheritedSettings(program));
+  for (const command of [runCommand(ends), devicesCommand(), vmCommand(ends)])
+    program.addCommand(inheriting(command, program));
   try {
     await program.parseAsync(argv);
   } catch (e) {

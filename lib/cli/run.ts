@@ -5,9 +5,17 @@ import { Command, Option } from 'commander';
 import pico from 'picocolors';
 import { progressView } from '../report/progress.js';
 import { reportText } from '../report/text.js';
-import { defaultText, flags, OptionError, type OptionName, parseFlags } from '../stress/options.js';
+import {
+  defaultText,
+  type Flag,
+  flags,
+  OptionError,
+  type OptionName,
+  parseFlags,
+} from '../stress/options.js';
 import { type Result, resultToJson } from '../stress/result.js';
-import { runStress } from '../stress/run.js';
+import { type Progress, runStress } from '../stress/run.js';
+import { progressLine, resultLine } from '../stress/stream.js';
 import { listText } from './list.js';
 
 const after = `
@@ -39,10 +47,11 @@ Examples:
   i915-userptr run --device soft --fault no-wait --seed 7      a bug on purpose: it must be found
 `;
 
-interface RunFlags extends Partial<Record<OptionName, string>> {
+export interface RunFlags extends Partial<Record<OptionName, string>> {
   json?: string;
   list?: boolean;
   quiet?: boolean;
+  ndjson?: boolean;
 }
 
 /** `ends` is told the exit status of the verdict. */
@@ -50,9 +59,19 @@ export function runCommand(ends: (status: number) => void): Command {
   const command = new Command('run').description(
     'stress a device: submissions against changes of the same memory',
   );
-  for (const { name, flag, arg, help, group } of flags) {
+  addRunOptions(command, () => true);
+  return command.addHelpText('after', after).action(async (given: RunFlags) => {
+    if (given.list) process.stdout.write(listText());
+    else ends(await runHere(given));
+  });
+}
+
+/** The options of a run that a command has. */
+export function addRunOptions(command: Command, has: (flag: Flag) => boolean): void {
+  for (const flag of flags.filter(has)) {
+    const { name, arg, help, group } = flag;
     const fallback = defaultText(name);
-    const option = new Option(`${flag} <${arg}>`, help + (fallback ? ` (${fallback})` : ''));
+    const option = new Option(`${flag.flag} <${arg}>`, help + (fallback ? ` (${fallback})` : ''));
     option.attributeName = () => name;
     command.addOption(option.helpGroup(`${group}:`));
   }
@@ -63,30 +82,64 @@ export function runCommand(ends: (status: number) => void): Command {
     ),
     new Option('--list', 'tell the stressors, strategies and faults; needs no root and no GPU'),
     new Option('--quiet', 'no progress and no table: the verdict, and the violations'),
+    new Option(
+      '--ndjson',
+      'progress and result as lines of JSON on stdout, twice a second, and no words',
+    ),
   ];
   for (const option of other) command.addOption(option.helpGroup('Output:'));
-  return command.addHelpText('after', after).action(async (given: RunFlags) => {
-    if (given.list) process.stdout.write(listText());
-    else ends(await run(given));
-  });
 }
 
-async function run({ json, quiet, list: _, ...given }: RunFlags): Promise<number> {
-  const options = parseFlags(given);
+/** On this machine; or in a VM, where the device is that. */
+async function runHere(given: RunFlags): Promise<number> {
+  const [place, kernel] = given.device?.split(/:(.*)/s) ?? [];
+  if (place === 'vm') {
+    const { device: _, ...rest } = given;
+    const { runVm } = await import('./vm/run.js');
+    return runVm(rest, kernel ? { kernel } : {});
+  }
+  const { json, quiet, list, ndjson, ...flags } = given;
+  const options = parseFlags(flags);
+  return withOutput(given, (hooks) => runStress(options, hooks));
+}
+
+export interface Hooks {
+  signal: AbortSignal;
+  onProgress: (progress: Progress) => void;
+  /** A step before the run. */
+  say: (what: string) => void;
+}
+
+/** Shows a run and what it came to, in the form that was asked for. Returns the exit status. */
+export async function withOutput(
+  { json, quiet, ndjson }: RunFlags,
+  run: (hooks: Hooks) => Promise<Result>,
+): Promise<number> {
   if (json !== undefined && json !== '-') checkWritable(json);
   const words = json === '-' ? process.stderr : process.stdout;
   const controller = new AbortController();
-  const view = quiet ? undefined : progressView(process.stderr);
+  const view = quiet || ndjson ? undefined : progressView(process.stderr);
+  const lines = ndjson ? everyHalfSecond() : undefined;
   const off = onInterrupt(() => controller.abort());
   let result: Result;
   try {
-    result = await runStress(options, {
+    result = await run({
       signal: controller.signal,
-      onProgress: (progress) => view?.show(progress),
+      onProgress: (progress) => {
+        view?.show(progress);
+        lines?.(progress);
+      },
+      say: (what) => {
+        if (view) process.stderr.write(`${what}\n`);
+      },
     });
   } finally {
     view?.end();
     off();
+  }
+  if (ndjson) {
+    await written(process.stdout, resultLine(result));
+    return result.exitStatus;
   }
   const color = pico.isColorSupported && Boolean(words.isTTY);
   await written(words, reportText(result, { color, brief: Boolean(quiet) }));
@@ -96,14 +149,24 @@ async function run({ json, quiet, list: _, ...given }: RunFlags): Promise<number
   return result.exitStatus;
 }
 
+function everyHalfSecond(): (progress: Progress) => void {
+  let next = 0;
+  return (progress) => {
+    const now = performance.now();
+    if (now < next) return;
+    next = now + 500;
+    process.stdout.write(progressLine(progress));
+  };
+}
+
 /** The first signal interrupts the run; a second ends this process, and the run with it. */
-function onInterrupt(interrupt: () => void): () => void {
+export function onInterrupt(interrupt: (signal: NodeJS.Signals) => void): () => void {
   const numbers = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 } as const;
   let before = false;
   const handle = (signal: NodeJS.Signals) => {
     if (before) process.exit(128 + numbers[signal as keyof typeof numbers]);
     before = true;
-    interrupt();
+    interrupt(signal);
   };
   for (const signal of Object.keys(numbers)) process.on(signal, handle);
   return () => {

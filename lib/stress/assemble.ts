@@ -65,7 +65,7 @@ export function assemble(outcome: Outcome): Result {
     ...verdict,
     exitStatus: exitStatus[verdict.verdict],
     end: end.how,
-    replay: `npx i915-userptr run ${replayArgs(replayed).map(quoted).join(' ')}`,
+    replay: commandText('run', replayArgs(replayed)),
     startedAt: startedAt.toISOString(),
     seconds,
     host: {
@@ -84,8 +84,13 @@ export function assemble(outcome: Outcome): Result {
     notes,
     violationsTotal,
     violations,
+    vm: null,
   };
 }
+
+/** A command of ours, to be pasted into a shell. */
+export const commandText = (name: string, args: readonly string[]): string =>
+  ['npx i915-userptr', name, ...args.map(quoted)].join(' ');
 
 /** For a shell. */
 const quoted = (arg: string) =>

@@ -32,7 +32,7 @@ const names = (known: () => readonly string[], what: string, dash: boolean) =>
 
 const seedError = 'an integer from 0 to 2^64 - 1';
 const sizesError = 'sizes from 4K to 64M in whole pages, like 4K,64K,2M';
-const deviceError = 'auto, soft, or the path of a DRM node, like /dev/dri/renderD128';
+const deviceError = 'auto, soft, vm, or the path of a DRM node, like /dev/dri/renderD128';
 
 export const optionsSchema = z.strictObject({
   device: z
@@ -90,7 +90,7 @@ export type OptionName = keyof Options;
 /** The same, with what may be left out left out. */
 export type OptionsInput = Partial<Options>;
 
-interface Flag<K extends OptionName = OptionName> {
+export interface Flag<K extends OptionName = OptionName> {
   name: K;
   flag: string;
   arg: string;
@@ -127,7 +127,7 @@ export const flags: readonly Flag[] = [
     flag: '--device',
     arg: 'device',
     group: 'Device',
-    help: 'auto, soft, or a node like /dev/dri/renderD128. auto: an i915 render node that no display server holds, else soft',
+    help: 'auto, soft, a node like /dev/dri/renderD128, or vm[:kernel], which is `vm run`. auto: an i915 render node that no display server holds, else soft',
     ...word,
   }),
   define({

@@ -5,11 +5,11 @@
 import { z } from 'zod';
 import { optionsSchema } from './options.js';
 
-const decimal = z.codec(z.string().regex(/^-?\d+$/), z.bigint(), {
+export const decimal = z.codec(z.string().regex(/^-?\d+$/), z.bigint(), {
   decode: (text) => BigInt(text),
   encode: String,
 });
-const hex = z.codec(z.string().regex(/^0x[0-9a-f]+$/), z.bigint(), {
+export const hex = z.codec(z.string().regex(/^0x[0-9a-f]+$/), z.bigint(), {
   decode: (text) => BigInt(text),
   encode: (value) => `0x${value.toString(16)}`,
 });
@@ -71,7 +71,23 @@ const violationSchema = z.object({
   around: z.array(opSchema),
 });
 
-const era = z.enum(['unknown', 'waits', 'no-wait']);
+export const era = z.enum(['unknown', 'waits', 'no-wait']);
+
+const vmSchema = z.object({
+  kernel: z.string(),
+  image: z.string(),
+  accel: z.enum(['kvm', 'tcg']),
+  qemu: z.string(),
+  ended: z
+    .enum(['stopped', 'panic', 'reboot', 'poweroff', 'hang', 'gpu', 'qemu', 'boot'])
+    .describe('how the machine did; stopped: by us'),
+  bootMs: z.number().describe('from the start of QEMU until i915 had bound'),
+  timeline: z
+    .array(z.object({ stage: z.string(), ms: z.number(), guestMs: z.number() }))
+    .describe('of the boot; guestMs by the clock of the guest, which starts with its kernel'),
+  gpu: z.record(z.string(), z.number()).describe('what the emulated GPU has counted'),
+  console: z.array(z.string()).describe('its last lines, where the machine did not end well'),
+});
 
 export const resultSchema = z
   .object({
@@ -109,6 +125,7 @@ export const resultSchema = z
     notes: z.array(z.string()).describe('what this run could not do or say'),
     violationsTotal: z.int().describe('of which the first 64 are kept'),
     violations: z.array(violationSchema),
+    vm: vmSchema.nullable().default(null).describe('null: it ran on this machine itself'),
   })
   .describe('What a run of i915-userptr came to.');
 

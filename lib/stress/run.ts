@@ -14,6 +14,8 @@ export interface Progress {
   options: Options;
   /** Not known before it is open. */
   device: { name: string; why: string } | undefined;
+  /** CLOCK_MONOTONIC at its start. */
+  begunNs: bigint;
   snapshot: Snapshot;
 }
 
@@ -225,7 +227,7 @@ export async function runStress(input: OptionsInput, hooks: RunHooks = {}): Prom
       await alarm.sleep(watch.tick);
       snapshot = stress.boardSnapshot(board);
       if (child.ended) break;
-      hooks.onProgress?.({ options, device: child.device, snapshot });
+      hooks.onProgress?.({ options, device: child.device, begunNs, snapshot });
       end = watch.step(snapshot, hooks.signal?.aborted ?? false);
     }
     const buried = await child.bury();

@@ -142,3 +142,20 @@ interface StressCalls {
 }
 
 export const stress = native as Native & StressCalls;
+
+/** Of a run that has shown nothing yet. */
+export const emptySnapshot = (): Snapshot => ({
+  state: 'empty',
+  error: '',
+  pid: 0,
+  startNs: 0n,
+  endNs: 0n,
+  beatNs: 0n,
+  nowNs: 0n,
+  era: { expected: 'unknown', measured: 'unknown', munmapNs: 0n },
+  pins: { acquired: 0n, released: 0n },
+  skips: [],
+  violationsTotal: 0,
+  threads: [],
+  violations: [],
+});

@@ -224,7 +224,12 @@ describe('progress', () => {
     const view = progressView(out);
     const options = makeOptions({ seed: 42n, device: 'soft' });
     for (const s of snapshots)
-      view.show({ options, device: { name: 'soft', why: 'as asked for' }, snapshot: s });
+      view.show({
+        options,
+        device: { name: 'soft', why: 'as asked for' },
+        begunNs: 0n,
+        snapshot: s,
+      });
     view.end();
     return `${out.read() ?? ''}`;
   };
