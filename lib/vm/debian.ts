@@ -14,9 +14,9 @@ import {
 } from './apt.js';
 import { publish } from './cache.js';
 import { VmError } from './error.js';
-import { fits, kernelIn, kernelsDir, summarize } from './kernel.js';
+import { kernelIn, kernelsDir, summarize } from './kernel.js';
 import { loadOrder, readBounded } from './modules.js';
-import { compareVersions } from './qemu.js';
+import { compareVersions, fits } from './version.js';
 import { extractVmlinux, MAX_IMAGE } from './vmlinux.js';
 
 /** A kernel that the mirror has. */

@@ -9,11 +9,13 @@ import { cacheRoot } from './cache.js';
 import { hasPvhNote, isElf, type Read } from './elf.js';
 import { said, VmError } from './error.js';
 import { canonical, moduleName, readBounded } from './modules.js';
-import { compareVersions } from './qemu.js';
+import { compareVersions, fits } from './version.js';
 import { bzImageRelease, isBzImage, MAX_IMAGE } from './vmlinux.js';
 
 /** i915's notifier waits for the GPU there, and it is the fastest to boot. */
 export const DEFAULT_KERNEL = '6.1';
+
+export { fits };
 
 const MAX_FILES = 50_000;
 const MAX_DEPTH = 24;
@@ -44,13 +46,6 @@ export const buildsDir = (): string => join(cacheRoot(), 'builds');
 
 /** `6.1`, `6.12.117`, `7`, `6.1.0-50-amd64`. */
 const isVersion = (spec: string) => /^\d{1,3}([.+~-][\w.+~-]*)?$/.test(spec);
-
-/** Whether a release is of a version or series: 6.1 is not 6.12. */
-export function fits(release: string, spec: string): boolean {
-  return spec === 'newest' || release === spec || /^[.+~-]/.test(after(release, spec));
-}
-const after = (text: string, start: string) =>
-  text.startsWith(start) ? text.slice(start.length) : '';
 
 const namesIn = async (dir: string) =>
   (await readdir(dir).catch(() => [])).filter((name) => !name.startsWith('.'));

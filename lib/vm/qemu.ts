@@ -8,6 +8,9 @@ import { Apt, type AptOptions, type Package, packageList, qemuPackage } from './
 import { cacheRoot, publish } from './cache.js';
 import { command, which } from './command.js';
 import { said, VmError } from './error.js';
+import { compareVersions } from './version.js';
+
+export { compareVersions };
 
 export const QEMU_LEAST = '10.1';
 const DEVICE = 'vfio-user-pci';
@@ -28,17 +31,6 @@ export const qemuDir = (): string => join(cacheRoot(), 'qemu');
 /** `QEMU emulator version 11.1.3 (Debian 1:11.1.3+ds-1~bpo13+1)`: 11.1.3. */
 export function parseQemuVersion(text: string): string | undefined {
   return /^QEMU emulator version (\d{1,4}\.\d{1,4}(?:\.\d{1,4})?)/m.exec(text)?.[1];
-}
-
-/** Negative, 0 or positive, as `a` is older than `b`, the same, or newer; by the numbers in it. */
-export function compareVersions(a: string, b: string): number {
-  const numbers = (v: string) => (v.match(/\d+/g) ?? []).map(Number);
-  const [x, y] = [numbers(a), numbers(b)];
-  for (let i = 0; i < Math.max(x.length, y.length); i++) {
-    const d = (x[i] ?? 0) - (y[i] ?? 0);
-    if (d !== 0) return d;
-  }
-  return 0;
 }
 
 type Command = Omit<Qemu, 'version' | 'origin'>;
