@@ -137,8 +137,11 @@ async function headerPackages(
   return packages;
 }
 
-/** Unpacked elsewhere than /, what is absolute in the headers leads astray. */
-async function mend(root: string): Promise<void> {
+/**
+ * Unpacked elsewhere than /, what is absolute in the headers leads astray.
+ * @internal
+ */
+export async function mend(root: string): Promise<void> {
   const src = join(root, 'usr/src');
   for (const name of await readdir(src)) {
     const makefile = join(src, name, 'Makefile');
