@@ -63,7 +63,7 @@ export const driverFaults: readonly Fault[] = [
         file,
         function: 'i915_gem_object_userptr_submit_init',
         find: /\bgup_flags \|= FOLL_WRITE;/,
-        put: ';',
+        put: 'gup_flags |= 0;',
       },
     ],
   },
