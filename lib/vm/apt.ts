@@ -4,7 +4,7 @@
 // packages are unpacked.
 import { existsSync, readFileSync } from 'node:fs';
 import { mkdir, readdir, stat, utimes, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { cacheRoot, withTemporary } from './cache.js';
 import { type CommandOptions, command, which } from './command.js';
 import { VmError } from './error.js';
@@ -215,7 +215,7 @@ Acquire::Retries "3";
       return age < DAY_MS && readFileSync(stamp, 'utf8') === source;
     };
     if (!options.refresh && (await fresh())) return;
-    options.progress?.({ what: "Debian's package lists", bytes: 0, total: 0 });
+    options.progress?.({ what: "fetching Debian's package lists, 30 MB", bytes: 0, total: 0 });
     await this.#locked('-x', ['apt-get', 'update', '-qq', '--error-on=any'], options);
     await writeFile(stamp, source);
     await utimes(stamp, new Date(), new Date());
@@ -270,7 +270,7 @@ Acquire::Retries "3";
   ): Promise<string[]> {
     const total = totalBytes(packages);
     const [first] = packages;
-    const what = packages.length === 1 ? `${first?.name}` : `${packages.length} packages`;
+    const what = `fetching ${packages.length === 1 ? first?.name : `${packages.length} packages`}`;
     await mkdir(into, { recursive: true });
     const tell = async () => progress?.({ what, bytes: Math.min(total, await size(into)), total });
     const timer = progress && setInterval(() => void tell().catch(() => {}), 500);
@@ -297,8 +297,14 @@ Acquire::Retries "3";
     options: AptOptions = {},
   ): Promise<void> {
     await withTemporary(`${into}.debs`, async (tmp) => {
-      for (const deb of await this.fetch(packages, tmp, options))
+      for (const deb of await this.fetch(packages, tmp, options)) {
+        options.progress?.({
+          what: `unpacking ${basename(deb).split('_')[0]}`,
+          bytes: 0,
+          total: 0,
+        });
         await command('dpkg', ['-x', deb, into], { signal: options.signal });
+      }
     });
   }
 }

@@ -51,15 +51,16 @@ export async function sweep(parent: string): Promise<void> {
     const path = join(parent, name);
     // Our own PID: another container's, or one before the last boot.
     const dead = pid === process.pid ? !live.has(path) : pid > 0 && !alive(pid);
-    if (dead) await rm(path, { recursive: true, force: true });
+    // What its last child still writes to stays for the next time.
+    if (dead) await rm(path, { recursive: true, force: true }).catch(() => {});
   }
 }
 
 function newTemporary(dir: string): string {
   if (made === 0) process.on('exit', sweepOwn);
   const path = join(dirname(dir), `.${basename(dir)}.${process.pid}.${made++}.tmp`);
-  live.add(path);
   mkdirSync(path);
+  live.add(path);
   return path;
 }
 

@@ -101,6 +101,7 @@ export async function fetchOffer(apt: Apt, offer: Offer, options: AptOptions = {
   await publish(dir, async (tmp) => {
     const root = join(tmp, 'root');
     await apt.unpack(offer.packages, root, options);
+    options.progress?.({ what: `extracting vmlinux ${offer.release}`, bytes: 0, total: 0 });
     await arrange(root, tmp, offer, options);
     await rm(root, { recursive: true });
     await summarize(tmp);

@@ -108,12 +108,12 @@ export async function qemuPackages(apt: Apt, options: AptOptions = {}): Promise<
   return apt.closure(RELEASE, [PACKAGE], options);
 }
 
-/** Fetches QEMU into the cache, unless it is there. */
-export async function setupQemu(options: AptOptions = {}): Promise<Qemu> {
+/** Fetches QEMU into the cache, unless it is there. `planned`: what qemuPackages has said. */
+export async function setupQemu(options: AptOptions = {}, planned?: Package[]): Promise<Qemu> {
   const before = cached();
   if (before) return before;
   const apt = await Apt.open(options);
-  const packages = await qemuPackages(apt, options);
+  const packages = planned ?? (await qemuPackages(apt, options));
   await publish(qemuDir(), async (tmp) => {
     await apt.unpack(packages, tmp, options);
     await prune(tmp);

@@ -18,16 +18,16 @@ export function progressText({ what, bytes, total }: Progress): string {
 
 const PLAIN_EVERY_S = 10;
 
-/** One line that is written over on a terminal; elsewhere one for each thing, and now and then. */
+/** One line that is written over on a terminal; elsewhere one for each download, and now and then. */
 export function fetchView(out: Terminal, now = () => performance.now()) {
   let what = '';
-  let last = 0;
+  let last = -Infinity;
   return {
     show(progress: Progress): void {
       const text = progressText(progress);
       const seconds = now() / 1000;
       if (out.isTTY) out.write(`\r${text.slice(0, (out.columns ?? 80) - 1)}\x1b[K`);
-      else if (progress.what !== what || seconds - last >= PLAIN_EVERY_S) {
+      else if ((progress.total && progress.what !== what) || seconds - last >= PLAIN_EVERY_S) {
         what = progress.what;
         last = seconds;
         out.write(`${text}\n`);

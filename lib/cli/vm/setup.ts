@@ -28,7 +28,7 @@ export function setupCommand(ends: (status: number) => void): Command {
     .option('--kernels <list>', 'versions, or all', DEFAULT_KERNEL)
     .addHelpText('after', after)
     .action(async ({ kernels }: { kernels: string }) => {
-      await fetching((options) => setup(kernels.split(','), options));
+      await fetching((options) => setup(kernels.split(',').filter(Boolean), options));
       ends(exitStatus.pass);
     });
 }
@@ -47,7 +47,7 @@ async function setup(specs: readonly string[], options: AptOptions): Promise<voi
   if (!there) qemu = await qemuPackages(apt ?? (await Apt.open(options)), options);
   if (!there || offers.length) say(plan(qemu, offers));
   if (!there) {
-    const { version } = await setupQemu(options);
+    const { version } = await setupQemu(options, qemu);
     say(`QEMU ${version} is in the cache`);
   }
   for (const offer of offers) {
