@@ -8,9 +8,9 @@ import { parseTaint, type Taint, taintAdded } from './taint.js';
 
 /** What the kernel said during a run. */
 export interface KernelVerdict {
-  /** The first MAX_SPLATS. */
-  splats: Splat[];
-  /** Splats that were found but not kept. */
+  /** The first of each title, and how often it came. */
+  splats: (Splat & { times: number })[];
+  /** Splats of other titles that were found when MAX_SPLATS were kept already. */
   moreSplats: number;
   taintAdded: Taint[];
   /** Lockdep watched when the run began, and no longer does: locks taken since were not checked. */
@@ -78,7 +78,7 @@ export class KernelLog {
     source.write(`i915-userptr: run ${seed} begins`);
   }
 
-  /** What has come since the last poll. */
+  /** Splats since the last poll whose title is new. */
   poll(): Splat[] {
     const found: Splat[] = [];
     this.#each((raw) => {
@@ -131,11 +131,18 @@ export class KernelLog {
     }
   }
 
-  #keep(splats: Splat[]): Splat[] {
-    const room = MAX_SPLATS - this.#verdict.splats.length;
-    this.#verdict.splats.push(...splats.slice(0, room));
-    this.#verdict.moreSplats += Math.max(0, splats.length - room);
-    return splats.slice(0, room);
+  #keep(found: Splat[]): Splat[] {
+    const { splats } = this.#verdict;
+    const fresh: Splat[] = [];
+    for (const splat of found) {
+      const same = splats.find(({ title }) => title === splat.title);
+      if (same) same.times++;
+      else if (splats.length < MAX_SPLATS) {
+        splats.push({ ...splat, times: 1 });
+        fresh.push(splat);
+      } else this.#verdict.moreSplats++;
+    }
+    return fresh;
   }
 }
 

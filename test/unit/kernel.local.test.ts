@@ -98,12 +98,18 @@ describe('KernelLog', () => {
     expect(new KernelLog(new FakeKmsg(), 7n, paths).end().lockdepOff).toBe(false);
   });
 
-  it('keeps so many splats, and counts the rest', () => {
+  it('keeps the first of each title, counts the others, and is bounded', () => {
     const kmsg = new FakeKmsg();
     const log = new KernelLog(kmsg, 7n, paths);
-    for (let i = 0; i < MAX_SPLATS + 5; i++) kmsg.say('i915 x: [drm] *ERROR* again');
+    const error = (i: number) => kmsg.say(`i915 x: [drm] *ERROR* number ${i}`);
+    for (let i = 0; i < MAX_SPLATS + 5; i++) error(i);
     expect(log.poll()).toHaveLength(MAX_SPLATS);
-    expect(log.end()).toMatchObject({ moreSplats: 5 });
+    error(3);
+    expect(log.poll()).toEqual([]);
+    const { splats, moreSplats } = log.end();
+    expect(moreSplats).toBe(5);
+    expect(splats.map((s) => s.times).filter((n) => n !== 1)).toEqual([2]);
+    expect(splats[3]).toMatchObject({ title: '*ERROR* number 3', times: 2 });
   });
 
   it('comes back from a log that is written faster than it is read', () => {
