@@ -217,7 +217,7 @@ const rules: readonly Rule[] = [
     severity: 'fatal',
     line: /^(?:NMI )?watchdog: (?:CPU\d+: )?(?:BUG: (soft lockup)|Watchdog detected (hard LOCKUP))/,
     title: (m) => `watchdog: ${m[1] ? 'BUG: soft lockup' : 'hard LOCKUP'}`,
-    ends: 'trace',
+    ends: 'task',
   },
   {
     kind: 'stall',
@@ -435,7 +435,7 @@ const plumbing = new RegExp(
     'do_kern_addr_fault|do_error_trap|do_trap|do_page_fault|panic|vpanic|check_panic',
     'mutex_|ww_mutex|rt_mutex|rtlock|down_(?:read|write)|down\\b|down_timeout|up_(?:read|write)|rwsem_|percpu_(?:down|up)|raw_|do_raw_',
     'native_queued|queued_|pv_queued|spin_|rwlock_|might_|schedule|io_schedule|preempt_schedule|cond_resched',
-    'wait_for_common|wait_for_completion|do_wait_for|bit_wait|wait_on_bit|out_of_line_wait|prepare_to_wait',
+    'msleep|usleep_range|fsleep|wait_for_common|wait_for_completion|do_wait_for|bit_wait|wait_on_bit|out_of_line_wait|prepare_to_wait',
     'refcount_|list_(?:add|del)_|err_printk|check_unmap|check_sync|debug_dma_',
     'flush_work|cancel_work_sync|process_one_work|process_scheduled_works|worker_thread|kthread|ret_from_fork',
     'rcu_|update_process_times|tick_|hrtimer_|sysvec_|local_apic|watchdog|softlockup|smp_call_function|on_each_cpu|bad_page',

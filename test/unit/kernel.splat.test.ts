@@ -174,7 +174,7 @@ describe('no input', () => {
           expect(lines.length).toBeLessThanOrEqual(MAX_SPLAT_LINES);
         }
       }),
-      { numRuns: 500 },
+      { numRuns: 200 },
     );
   });
 
