@@ -227,7 +227,7 @@ Acquire::Retries "3";
     return command(
       'flock',
       [lock, '-F', join(this.#dir, 'lists'), program, '-c', join(this.#dir, 'apt.conf'), ...args],
-      options,
+      { ...options, as: program },
     );
   }
 

@@ -14,6 +14,8 @@ export interface CommandOptions {
   maxBytes?: number;
   /** A program that is not there: what to do about it. */
   advice?: string;
+  /** What errors call it, where `program` only starts it. */
+  as?: string;
 }
 
 const MIB = 1024 ** 2;
@@ -31,9 +33,9 @@ export function interrupted(): VmError {
 export function command(
   program: string,
   args: readonly string[],
-  { cwd, env, signal, input, maxBytes = 64 * MIB, advice }: CommandOptions = {},
+  { cwd, env, signal, input, maxBytes = 64 * MIB, advice, as }: CommandOptions = {},
 ): Promise<Buffer> {
-  const name = program.slice(program.lastIndexOf('/') + 1);
+  const name = as ?? program.slice(program.lastIndexOf('/') + 1);
   return new Promise((resolve, reject) => {
     if (signal?.aborted) {
       reject(interrupted());
