@@ -63,8 +63,11 @@ const MAX_OPEN = 16;
 /** A report is printed in one go: a longer silence ends it. */
 const GAP_US = 2_000_000;
 
-/** What ends a report: its own line, `</TASK>`, "end trace", or a rule of equals signs. */
-type Ends = 'line' | 'task' | 'trace' | 'rule';
+/**
+ * What ends a report: its own line, `</TASK>`, "end trace", a rule of equals signs, or, where there
+ * may be a trace of each CPU, the next report.
+ */
+type Ends = 'line' | 'task' | 'trace' | 'rule' | 'next';
 
 interface Rule {
   kind: SplatKind;
@@ -102,7 +105,8 @@ interface Open {
 
 const tidy = (text: string): string =>
   text
-    .replace(/\{[^}]*\}/g, '')
+    .slice(0, 2 * MAX_TITLE)
+    .replace(/\{[^{}]*\}/g, '')
     .replace(/\b0x[0-9a-f]+\b|\b[0-9a-f]{8,}\b/gi, '*')
     .replace(/ ?\[\d+\]/g, '')
     .replace(/\s+/g, ' ')
@@ -224,7 +228,7 @@ const rules: readonly Rule[] = [
     severity: 'bug',
     line: /^rcu: INFO: (\w+) (self-detected stall|detected (?:expedited )?stalls)/,
     title: (m) => `rcu: INFO: ${m[1]} ${m[2]}`,
-    ends: 'trace',
+    ends: 'next',
   },
   {
     kind: 'stall',
@@ -523,6 +527,8 @@ export class SplatDetector {
         this.#join(joined, rule, title, named, muted);
         return joined;
       }
+      const over = this.#open.find((open) => open.caller === caller && open.rule.ends === 'next');
+      if (over) this.#close(over, done);
       if (this.#open.length >= MAX_OPEN && this.#open[0]) this.#close(this.#open[0], done);
       const open: Open = {
         rule,

@@ -69,6 +69,12 @@ describe('golden logs', () => {
     expect(splat?.us).toBe(31_204_188);
   });
 
+  it('what comes after a stall is not the stall’s', () => {
+    const stall = detect(load('6.1-real-splats.txt')).find((s) => s.kind === 'stall');
+    expect(stall?.lines.at(-1)).toMatch(/<\/TASK>/);
+    expect(stall?.lines.join('\n')).not.toMatch(/blocked for more|kworker/);
+  });
+
   it('two CPUs that tell who they are do not get each other’s lines', () => {
     const [first] = detect(load('interleaved-callers.txt')).filter((s) =>
       s.title.includes('submit_init'),
