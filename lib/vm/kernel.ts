@@ -168,15 +168,14 @@ async function byPath(path: string, options: ResolveOptions): Promise<Kernel> {
 }
 
 async function buildTree(dir: string, options: ResolveOptions): Promise<Kernel> {
-  const images = ['vmlinux', 'arch/x86/boot/bzImage'].map((p) => join(dir, p)).filter(existsSync);
-  if (images.length === 0)
+  const vmlinux = join(dir, 'vmlinux');
+  const bzImage = join(dir, 'arch/x86/boot/bzImage');
+  const image = [vmlinux, bzImage].find((p) => existsSync(p) && (p === bzImage || byPvh(p)));
+  if (!image)
     throw new VmError(
-      `--kernel: ${dir} has neither vmlinux nor arch/x86/boot/bzImage; \`make vmlinux modules\` builds them`,
-    );
-  const [image = ''] = [...images.filter((path) => startsByPvh(path)), ...images].slice(0, 1);
-  if (image.endsWith('vmlinux') && !startsByPvh(image))
-    throw new VmError(
-      `--kernel: ${image} is built without CONFIG_PVH; \`make bzImage\` makes one that boots`,
+      existsSync(vmlinux)
+        ? `--kernel: ${vmlinux} is built without CONFIG_PVH: \`make bzImage\` makes one that boots`
+        : `--kernel: ${dir} has neither vmlinux nor arch/x86/boot/bzImage: \`make vmlinux modules\` builds them`,
     );
   const seen = await look(image);
   const written = join(dir, 'include/config/kernel.release');
@@ -218,7 +217,8 @@ async function look(path: string): Promise<{ format: Kernel['format']; release: 
   }
 }
 
-function startsByPvh(path: string): boolean {
+/** Could QEMU start it as it is? */
+function byPvh(path: string): boolean {
   const file = openFile(path);
   try {
     return isElf(file.read(0, 4)) && hasPvhNote(file.read);
@@ -260,7 +260,9 @@ export async function findModules(dir: string): Promise<Map<string, string>> {
   const found = new Map<string, string>();
   let files = 0;
   const walk = async (at: string, depth: number): Promise<void> => {
-    const entries = await readdir(at, { withFileTypes: true });
+    const entries = await readdir(at, { withFileTypes: true }).catch((e) => {
+      throw new VmError(`the modules cannot be read: ${said(e)}`);
+    });
     files += entries.length;
     if (files > MAX_FILES || depth > MAX_DEPTH)
       throw new VmError(`${dir}: too many files to be a directory of modules`);
