@@ -3,11 +3,11 @@
 // system's apt uses, and Debian's keyring. apt checks signatures and hashes; nothing is installed,
 // packages are unpacked.
 import { existsSync, readFileSync } from 'node:fs';
-import { mkdir, readdir, stat, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { cacheRoot, withTemporary } from './cache.js';
 import { type CommandOptions, command, which } from './command.js';
-import { VmError } from './error.js';
+import { said, VmError } from './error.js';
 
 const KEYRING = '/usr/share/keyrings/debian-archive-keyring.gpg';
 const DAY_MS = 24 * 3600 * 1000;
@@ -279,7 +279,7 @@ Acquire::Retries "3";
       await this.#locked('-s', ['apt-get', 'download', '-qq', '--', ...exact], {
         cwd: into,
         signal,
-      });
+      }).catch((e) => this.#moved(e));
     } finally {
       clearInterval(timer);
     }
@@ -288,6 +288,16 @@ Acquire::Retries "3";
       throw new VmError(`apt fetched ${debs.length} of ${packages.length} packages; try again`);
     progress?.({ what, bytes: total, total });
     return debs;
+  }
+
+  /** sid and backports drop what they replace: the lists of this morning can be too old. */
+  async #moved(e: unknown): Promise<never> {
+    const text = said(e);
+    if (!/404|Unable to find a source|was not found/.test(text)) throw e;
+    await rm(join(this.#dir, 'updated'), { force: true });
+    throw new VmError(
+      `${text}: the mirror has moved on; the same command again reads its new lists`,
+    );
   }
 
   /** Fetches packages and unpacks them into a directory, in a temporary one beside it. */
@@ -319,13 +329,13 @@ async function findMirror(signal: AbortSignal | undefined): Promise<Mirror> {
   const ids = osIds();
   for (const needed of ['apt-get', 'apt-cache', 'dpkg', 'flock'])
     if (!which(needed)) throw noDebian(ids, `${needed} is not there`);
-  if (!existsSync(KEYRING))
-    throw noDebian(ids, `${KEYRING} is missing (package debian-archive-keyring)`);
   const format = '$(REPO_URI)|$(ORIGIN)|$(LABEL)|$(RELEASE)';
   const args = ['indextargets', '--format', format, 'Identifier: Packages'];
   const text = (await command('apt-get', args, { signal })).toString('utf8');
   const mirror = parseMirror(text, ids[0] === 'debian');
   if (!mirror) throw noDebian(ids, "apt's sources have no mirror of Debian");
+  if (!existsSync(KEYRING))
+    throw noDebian(ids, `${KEYRING} is missing (apt install debian-archive-keyring)`);
   return mirror;
 }
 

@@ -68,9 +68,9 @@ function unpacked(dir: string): Command {
 
 function cached(): Qemu | undefined {
   const dir = qemuDir();
-  const version = join(dir, 'version');
-  if (!existsSync(version)) return undefined;
-  return { ...unpacked(dir), version: readFileSync(version, 'utf8').trim(), origin: 'cache' };
+  const file = join(dir, 'version');
+  const version = existsSync(file) ? readFileSync(file, 'utf8').trim() : '';
+  return /^\d+(\.\d+)+$/.test(version) ? { ...unpacked(dir), version, origin: 'cache' } : undefined;
 }
 
 /**

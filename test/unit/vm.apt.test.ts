@@ -220,6 +220,17 @@ ${answers.get ?? ''}`,
     );
   });
 
+  it('reads the lists again after a package that the mirror has dropped', async () => {
+    const calls = fake({
+      get: 'case "$*" in *download*) echo "E: Failed to fetch http://m/a.deb  404  Not Found" >&2; exit 100;; esac',
+    });
+    const apt = await Apt.open();
+    const gone = [{ name: 'a', version: '1', architecture: 'amd64', size: 1 }];
+    await expect(apt.fetch(gone, join(at.cache, 'x'))).rejects.toThrow(/404 .*command again/);
+    await Apt.open();
+    expect(calls().filter((line) => line.includes(' update '))).toHaveLength(2);
+  });
+
   it('answers with nothing where no package is of that name', async () => {
     fake({ cache: 'echo "E: No packages found" >&2; exit 100' });
     const apt = await Apt.open();
