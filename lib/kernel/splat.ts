@@ -393,6 +393,15 @@ const rules: readonly Rule[] = [
     noFunction: true,
   },
   {
+    // CONFIG_DRM_I915_FENCE_TIMEOUT: i915 gives a request up, hung or only slow.
+    kind: 'gpu-hang',
+    severity: 'gpu-reset',
+    line: /^Fence expiration time out i915\b/,
+    title: () => 'Fence expiration time out',
+    ends: 'line',
+    noFunction: true,
+  },
+  {
     kind: 'slow',
     severity: 'notice',
     line: /^Asynchronous wait on fence .* timed out/,
@@ -426,7 +435,7 @@ const rules: readonly Rule[] = [
 
 // Most lines are nothing: one look tells.
 const hint =
-  /cut here|WARN|BUG|Oops|SAN: |\[#\d|panic|LOCKUP|INFO: |turning off|corruption|refcount_t|DMA|\*ERROR\*|i915|GPU|Resett|fence|workqueue|memory|allocation/;
+  /cut here|WARN|BUG|Oops|SAN: |\[#\d|panic|LOCKUP|INFO: |turning off|corruption|refcount_t|DMA|\*ERROR\*|i915|GPU|Resett|[Ff]ence|workqueue|memory|allocation/;
 
 // The machinery of reports, locks, faults and sleeping: what called it is meant.
 const plumbing = new RegExp(
