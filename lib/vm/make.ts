@@ -97,7 +97,7 @@ export async function make(args: readonly string[], options: MakeOptions): Promi
     if (step) {
       done++;
       progress?.({
-        what: `${step.tool} ${step.file}`,
+        what: `${step.tool} ${step.file.replace(`${tree}/`, '')}`,
         done,
         total: Math.max(total, done) * +whole,
       });

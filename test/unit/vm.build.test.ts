@@ -206,7 +206,8 @@ describe('make', () => {
     const steps: string[] = [];
     const progress = ({ what, done, total }: { what: string; done: number; total: number }) =>
       steps.push(`${what} ${done}/${total}`);
-    const makefile = 'all:\n\t@echo "  CC      a.o"\n\t@echo words\n\t@echo "  LD      b"\n';
+    const makefile =
+      'all:\n\t@echo "  CC      a.o"\n\t@echo words\n\t@echo "  LD      $(CURDIR)/b"\n';
     await run(makefile, { whole: true, progress });
     await run(makefile, { whole: true, progress });
     expect(steps).toEqual(['CC a.o 1/1', 'LD b 2/2', 'CC a.o 1/2', 'LD b 2/2']);
