@@ -90,7 +90,7 @@ function eraText({ expected, measured, munmapNs }: Result['era']): string {
   const seen =
     measured === 'unknown'
       ? 'not measured'
-      : `${measured === expected ? 'measured' : `measured ${measured}`}: munmap under a 60 ms batch took ${duration(Number(munmapNs))}`;
+      : `${measured === expected ? 'measured' : `measured ${measured}`}: munmap under a batch that runs took ${duration(Number(munmapNs))}`;
   return `${words[expected]}; ${seen}`;
 }
 

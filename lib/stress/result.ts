@@ -117,7 +117,7 @@ export const resultSchema = z
     era: z.object({
       expected: era.describe("by the kernel's version or the strategy"),
       measured: era,
-      munmapNs: decimal.describe('that munmap took under a batch which ran for 60 ms'),
+      munmapNs: decimal.describe('that munmap took under a batch that ran'),
     }),
     pins: z.object({ acquired: decimal, released: decimal }).nullable().describe('pages'),
     threads: z.array(threadSchema),

@@ -35,6 +35,8 @@ const STOP_BOUND = 750;
 const FINISH_BOUND = 5000;
 /** More than the bound of one operation, before a silent run is a dead one. */
 const STALL_SLACK = 5000;
+/** Until the run's process shows itself: node and the addon are slow to load in an emulated guest. */
+const START_BOUND = 120_000;
 /** After SIGKILL; what is still there then hangs in the kernel. */
 const KILL_BOUND = 2000;
 const SAID_LENGTH = 4000;
@@ -175,7 +177,9 @@ class Watch {
   }
 
   #stalled(snapshot: Snapshot): End | undefined {
-    const bound = opTimeout(this.#options, this.#child.device?.name) + STALL_SLACK;
+    const bound = this.#child.device
+      ? opTimeout(this.#options, this.#child.device.name) + STALL_SLACK
+      : START_BOUND;
     // Both are CLOCK_MONOTONIC.
     const alive = snapshot.beatNs > this.#begun ? snapshot.beatNs : this.#begun;
     const silent = Number(snapshot.nowNs - alive) / 1e6;

@@ -27,10 +27,11 @@ Era era_expected(Run& run) {
   return major > 6 || (major == 6 && minor >= 8) ? Era::no_wait : Era::waits;
 }
 
-Era era_measured(Run& run, Recorder& rec, uint64_t addr, uint64_t* munmap_ns) {
-  constexpr uint64_t len = 16 * page_size, held_ns = 60000000;
-  *munmap_ns = 0;
-  if (!run.gates) return Era::unknown;
+namespace {
+
+/// Unknown where the batch was over before munmap began.
+Era measure(Run& run, Recorder& rec, uint64_t addr, uint64_t held_ns, uint64_t* munmap_ns) {
+  constexpr uint64_t len = 16 * page_size;
   const int64_t at = run.mem.mmap(addr, len, PROT_READ | PROT_WRITE,
                                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
   uint32_t handle = 0;
@@ -54,12 +55,23 @@ Era era_measured(Run& run, Recorder& rec, uint64_t addr, uint64_t* munmap_ns) {
     const uint64_t end = sync::now_ns();
     if (!err) {
       *munmap_ns = end - begin;
-      // A machine so busy that the batch was over before munmap began has measured nothing.
       if (begin < opens) era = end >= opens ? Era::waits : Era::no_wait;
       wait_idle(run, rec, no_cell, batch.handle);
     }
   }
   gem_close(run.dev, handle);
+  return era;
+}
+
+}  // namespace
+
+Era era_measured(Run& run, Recorder& rec, uint64_t addr, uint64_t* munmap_ns) {
+  *munmap_ns = 0;
+  if (!run.gates) return Era::unknown;
+  Era era = Era::unknown;
+  // Longer on a machine so slow that it measures nothing.
+  for (uint64_t held_ns = 60000000; era == Era::unknown && held_ns < 2000000000; held_ns *= 3)
+    era = measure(run, rec, addr, held_ns, munmap_ns);
   return era;
 }
 

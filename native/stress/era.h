@@ -11,7 +11,7 @@ namespace i915u::stress {
 Era era_expected(Run& run);
 
 /// Finds out: munmap of a userptr object's memory under a batch that makes no end until the CPU
-/// lets it, 60 ms later. *munmap_ns: how long munmap took. Unknown where batches cannot wait.
+/// lets it, some time later. *munmap_ns: how long munmap took. Unknown where batches cannot wait.
 Era era_measured(Run& run, Recorder& rec, uint64_t addr, uint64_t* munmap_ns);
 
 extern const char* const era_names[3];

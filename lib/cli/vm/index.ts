@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 import { Command } from 'commander';
+import { vmDescription } from './description.js';
 import { doctorCommand } from './doctor.js';
 import { vmExecCommand, vmShellCommand } from './exec.js';
 import { kernelsCommand } from './kernels.js';
@@ -17,7 +18,7 @@ hardware needed, no root, KVM or plain emulation.
 
 export function vmCommand(ends: (status: number) => void): Command {
   const command = new Command('vm')
-    .description('the same on the real driver, in a virtual machine with an emulated GPU')
+    .description(vmDescription)
     .helpCommand(false)
     .enablePositionalOptions()
     .addHelpText('after', after);
