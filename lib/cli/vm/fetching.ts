@@ -26,7 +26,7 @@ export function fetchView(out: Terminal, now = () => performance.now()) {
     show(progress: Progress): void {
       const text = progressText(progress);
       const seconds = now() / 1000;
-      if (out.isTTY) out.write(`\r${text.slice(0, (out.columns ?? 80) - 1)}\x1b[K`);
+      if (out.isTTY) out.write(`\r${text.slice(0, (out.columns || 80) - 1)}\x1b[K`);
       else if ((progress.total && progress.what !== what) || seconds - last >= PLAIN_EVERY_S) {
         what = progress.what;
         last = seconds;
