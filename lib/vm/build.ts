@@ -104,7 +104,7 @@ export async function buildKernel(build: KernelBuild): Promise<BuiltKernel> {
           ...more,
         });
       say('configuring');
-      const missed = await configure(tree, wanted, run);
+      const missed = await configure(source.dir, tree, wanted, run);
       await overlay(tree, edited);
       await run([...includesFor(source.dir, edited), 'vmlinux'], { whole: true });
       const release = (await readFile(join(tree, 'include/config/kernel.release'), 'utf8')).trim();
@@ -128,17 +128,31 @@ export async function buildKernel(build: KernelBuild): Promise<BuiltKernel> {
 
 /** Writes .config: x86_64_defconfig, kvm_guest.config, ours. Returns what could not be had. */
 async function configure(
+  source: string,
   tree: string,
   wanted: readonly Flavour[],
   run: (args: string[]) => Promise<void>,
 ): Promise<string[]> {
   const file = join(tree, '.config');
+  const stamp = join(tree, 'config.from');
   const read = async () => parseConfig(await readFile(file, 'utf8'));
   const base = fragment('base');
   const flavour = mergeConfig(new Map(), ...wanted.map(fragment));
-  await run(['x86_64_defconfig', 'kvm_guest.config']);
-  await writeFile(file, formatConfig(mergeConfig(await read(), base, flavour)));
+  const parts = ['x86_64_defconfig', 'kvm_guest.config'];
+
+  // Each of make's runs reads all of Kconfig, some seconds: most of a build after a changed line.
+  const from = createHash('sha256').update(formatConfig(mergeConfig(base, flavour)));
+  for (const part of ['arch/x86/configs/x86_64_defconfig', 'kernel/configs/kvm_guest.config'])
+    from.update(await readFile(join(source, part)).catch(() => part));
+  const key = from.digest('hex');
+  const same = existsSync(file) && (await readFile(stamp, 'utf8').catch(() => '')) === key;
+  if (!same) {
+    await rm(stamp, { force: true });
+    await run(parts);
+    await writeFile(file, formatConfig(mergeConfig(await read(), base, flavour)));
+  }
   await run(['olddefconfig']);
+  await writeFile(stamp, key);
 
   const got = await read();
   const lines = unmet(got, mergeConfig(base, flavour));

@@ -71,9 +71,11 @@ export async function buildDriver(build: DriverBuild): Promise<string> {
     async (lock) => {
       const folder = join(tree, I915);
       await writeTree(tree, files);
-      // i915's trace points name their header by a path from include/trace; without debug
-      // information a third of the time and nine tenths of the size go.
-      const flags = `-g0 -I${folder} -I${join(tree, 'include/trace')}`;
+      // i915's trace points name their header by a path from include/trace, and some files name
+      // drivers/platform's by one from i915's folder: the source's answers. Without debug
+      // information most of the time and nine tenths of the size go.
+      const includes = [folder, join(tree, 'include/trace'), join(source.dir, I915)];
+      const flags = `-g0 ${includes.map((dir) => `-I${dir}`).join(' ')}`;
       await make(['-C', headers, `M=${folder}`, `KCFLAGS=${flags}`, 'i915.ko'], {
         ...build,
         tree,

@@ -93,11 +93,12 @@ export async function make(args: readonly string[], options: MakeOptions): Promi
   let done = 0;
   const onLine = (line: string) => {
     out.write(`${line}\n`);
+    line = line.replaceAll(`${tree}/`, '');
     const step = stepOf(line);
     if (step) {
       done++;
       progress?.({
-        what: `${step.tool} ${step.file.replace(`${tree}/`, '')}`,
+        what: `${step.tool} ${step.file}`,
         done,
         total: Math.max(total, done) * +whole,
       });

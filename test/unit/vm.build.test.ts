@@ -371,6 +371,7 @@ function fakeSource(path = join(dir, 'linux')): string {
     `P := ${userptrPath}
 x86_64_defconfig:
 	@echo CONFIG_USB_SUPPORT=y > $(O)/.config
+	@echo >> $(O)/configured
 kvm_guest.config: x86_64_defconfig
 	@echo CONFIG_KVM_GUEST=y >> $(O)/.config
 olddefconfig:
@@ -435,6 +436,21 @@ describe.skipIf(!canBuild)('a kernel', () => {
       faults: [],
     });
     expect(listing(source)).toEqual(before);
+  });
+
+  it('is configured again when its configuration has changed, and then only', async () => {
+    const source = fakeSource();
+    await buildKernel({ source });
+    await buildKernel({ source });
+    const [tree = ''] = readdirSync(join(dir, 'cache/build-trees')).filter(
+      (n) => !n.endsWith('.lock'),
+    );
+    const times = () =>
+      readFileSync(join(dir, 'cache/build-trees', tree, 'configured'), 'utf8').length;
+    expect(times()).toBe(1);
+    put(join(source, 'arch/x86/configs/x86_64_defconfig'), 'CONFIG_X=y\n');
+    await buildKernel({ source });
+    expect(times()).toBe(2);
   });
 
   it('is not called what it is not', async () => {
