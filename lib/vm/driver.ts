@@ -38,7 +38,7 @@ const MAX_BYTES = 256 * 1024 ** 2;
 const MAX_PATCH = 4 * 1024 ** 2;
 
 /**
- * Builds i915.ko, or finds that it has been: 4 minutes the first time on two cores, seconds after.
+ * Builds i915.ko, or finds that it has been: six minutes of CPU the first time, seconds after.
  * @returns the path of the module in the cache, stripped of debug information.
  * @throws {BuildError} the compiler's words. @throws {VmError} what is missing, or does not fit.
  */
@@ -71,9 +71,9 @@ export async function buildDriver(build: DriverBuild): Promise<string> {
     async (lock) => {
       const folder = join(tree, I915);
       await writeTree(tree, files);
-      // i915's trace points name their header by a path from include/trace, and some files name
-      // drivers/platform's by one from i915's folder: the source's answers. Without debug
-      // information most of the time and nine tenths of the size go.
+      // i915's trace points name their header by a path from include/trace, and a file of its own
+      // names drivers/platform's by one from i915's folder, which the source answers. Debug
+      // information would be stripped anyway.
       const includes = [folder, join(tree, 'include/trace'), join(source.dir, I915)];
       const flags = `-g0 ${includes.map((dir) => `-I${dir}`).join(' ')}`;
       await make(['-C', headers, `M=${folder}`, `KCFLAGS=${flags}`, 'i915.ko'], {
