@@ -2,6 +2,7 @@
 import { Command } from 'commander';
 import { vmDescription } from './description.js';
 import { doctorCommand } from './doctor.js';
+import { driverCommand } from './driver.js';
 import { vmExecCommand, vmShellCommand } from './exec.js';
 import { kernelsCommand } from './kernels.js';
 import { vmRunCommand } from './run.js';
@@ -14,6 +15,8 @@ hardware needed, no root, KVM or plain emulation.
   i915-userptr vm setup                 once: QEMU (where the system's is too old), and a kernel
   i915-userptr vm run --seconds 30      the same stress as \`run\`, on that kernel
   i915-userptr vm run --kernel DIR      on a kernel of your own
+  i915-userptr vm shell                 look around in the guest
+  i915-userptr vm doctor                what is there, and what is missing
 `;
 
 export function vmCommand(ends: (status: number) => void): Command {
@@ -29,6 +32,7 @@ export function vmCommand(ends: (status: number) => void): Command {
     doctorCommand(ends),
     setupCommand(ends),
     kernelsCommand(ends),
+    driverCommand(ends),
   ])
     command.addCommand(sub);
   return command;
