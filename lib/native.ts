@@ -145,6 +145,8 @@ export interface SpinnerFragment {
   dwords: Uint32Array;
   started: number;
   jump: number;
+  condition: number;
+  loop: number;
   end: number;
 }
 

@@ -277,8 +277,13 @@ export class Batch {
     if (started !== undefined && spinner.started >= 0)
       this.#relocate(started, base + spinner.started, true);
     if (typeof self === 'object') {
-      const loop = (base + spinner.end) * 4;
-      this.#relocate({ ...self, delta: (self.delta ?? 0) + loop }, base + spinner.jump, false);
+      const within = (index: number) => ({
+        ...self,
+        delta: (self.delta ?? 0) + (base + index) * 4,
+      });
+      this.#relocate(within(spinner.loop), base + spinner.jump, false);
+      if (spinner.condition >= 0)
+        this.#relocate(within(spinner.end), base + spinner.condition, false);
     }
     return (base + spinner.end) * 4;
   }

@@ -140,7 +140,8 @@ napi_value spinner(Call& c) {
   const int ret = e.spinner(base, &s, has_started ? &started : nullptr, pad);
   if (ret < 0) c.fail(ret);
   Napi::Object o(c.env(), object_js(c.env(), std::pair{"started", s.started},
-                                    std::pair{"jump", s.jump}, std::pair{"end", s.end}));
+                                    std::pair{"jump", s.jump}, std::pair{"condition", s.condition},
+                                    std::pair{"loop", s.loop}, std::pair{"end", s.end}));
   o.Set("dwords", Napi::Value(c.env(), uint32_array(c.env(), e.dwords())));
   return o;
 }

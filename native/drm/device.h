@@ -39,11 +39,14 @@ class Device {
   virtual int fd() const = 0;
   virtual bool is_soft() const { return false; }
 
-  /// ioctl() under a retry policy; retries are counted, and end after `retry_limit`.
+  /// ioctl() under a retry policy; retries are counted, and end after `retry_limit`, or
+  /// `retry_least` where those take longer than `retry_ns`: a driver that answers EAGAIN for ever
+  /// (6.1 does, test/contract/userptr.pages.test.ts) shall not hold the caller for ever.
   int call(unsigned long request, void* arg, Retry policy);
   const RetryCounts& retries() const { return retries_; }
 
-  static constexpr int retry_limit = 10000;
+  static constexpr int retry_limit = 10000, retry_least = 100;
+  static constexpr uint64_t retry_ns = 1000000000;
 
  private:
   RetryCounts retries_;

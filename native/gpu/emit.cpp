@@ -237,16 +237,31 @@ int Emit::spinner(uint64_t base, Spinner* out, const uint64_t* started, unsigned
   const size_t before = dw_.size();
   Spinner s;
   if (started) s.started = store_dword(*started, 1);
+  const auto at = [&](int index) { return base + 4u * static_cast<unsigned>(index); };
   // A cache line of its own for the dword that the CPU writes.
   align(16);
-  s.end = arb_check();
+  s.loop = arb_check();
+  if (gen_ >= gen8) {
+    s.end = (s.loop + 4 + static_cast<int>(pad) + 3 + 1 + 15) / 16 * 16;
+    const uint64_t end = canonical(at(s.end));
+    s.condition = append({mi::header(mi::conditional_batch_buffer_end) | compare_semaphore | 2,
+                          spinner_end, lo(end), hi(end)},
+                         2);
+  } else {
+    s.end = s.loop;
+  }
   dw_.resize(dw_.size() + pad, mi::header(mi::noop));
-  s.jump = batch_start(base + 4u * static_cast<unsigned>(s.end));
+  s.jump = batch_start(at(s.loop));
   if (s.jump < 0) {  // the loop lies above 4 GiB
     dw_.resize(before);
     return s.jump;
   }
   align(2);
+  if (s.condition >= 0) {
+    align(16);
+    raw(UINT32_MAX);
+    align(2);
+  }
   *out = s;
   return 0;
 }

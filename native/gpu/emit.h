@@ -27,9 +27,11 @@ constexpr uint32_t pipe_control_stall_at_scoreboard = 1u << 1;
 
 /// What emit_spinner() wrote; indices of dwords, negative when there is none.
 struct Spinner {
-  int started = -1;  ///< low dword of the address of the "started" store
-  int jump = -1;     ///< low dword of the address of the jump back; it is base + 4 * end
-  int end = -1;      ///< write spinner_end here, and the spinner ends
+  int started = -1;    ///< low dword of the address of the "started" store
+  int jump = -1;       ///< low dword of the address of the jump back; it is base + 4 * loop
+  int condition = -1;  ///< gen8+: low dword of the address that is looked at, base + 4 * end
+  int loop = -1;
+  int end = -1;  ///< write spinner_end here, and the spinner ends
 };
 constexpr uint32_t spinner_end = mi::header(mi::batch_buffer_end);
 
@@ -85,8 +87,10 @@ class Emit {
                        unsigned bpp = 32, int* src_index = nullptr);
 
   /// Runs until the CPU writes spinner_end to the dword `end`: MI_ARB_CHECK, `pad` MI_NOOPs, and a
-  /// jump back, so that it can be preempted (gen8+). `base` is the GPU address of dwords()[0].
-  /// With `started`, the dword at that address becomes 1 first. 0 or an error.
+  /// jump back, so that it can be preempted (gen8+). `base` is the GPU address of dwords()[0]. From
+  /// gen8 on `end` is data, by MI_CONDITIONAL_BATCH_BUFFER_END: where i915 has a command parser
+  /// (gen9's copy engine), a copy of the batch runs, and what is written to its commands is not
+  /// seen. With `started`, the dword at that address becomes 1 first. 0 or an error.
   int spinner(uint64_t base, Spinner* out, const uint64_t* started = nullptr, unsigned pad = 16);
 
  private:

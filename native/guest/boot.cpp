@@ -122,7 +122,6 @@ int enter_host_root(const char** what) {
       (err = step("move of the root", mount(".", "/", nullptr, MS_MOVE, nullptr))) ||
       (err = step("chroot", chroot("."))) || (err = step("chdir", chdir("/"))))
     return err;
-  mount("tmp", "/tmp", "tmpfs", 0, "mode=1777");
   mount("run", "/run", "tmpfs", 0, "mode=755");
   mkdir("/dev/shm", 0755), mkdir("/dev/pts", 0755);
   mount("shm", "/dev/shm", "tmpfs", 0, "mode=1777");

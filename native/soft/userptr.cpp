@@ -28,6 +28,7 @@ std::shared_ptr<Pages> UserptrObject::get_pages(int* err) {
 }
 
 void UserptrObject::put_pages() {
+  looked_up = false;
   if (!pages) return;
   pages->unpin(!dev.fault(fault_lose_dirty), dev.fault(fault_leak_pin) ? 1 : 0);
   pages.reset();

@@ -32,6 +32,9 @@ class UserptrObject final : public Object {
   // Of the strategy, with `lock` held.
   std::shared_ptr<PinnedPages> pages;
   uint64_t notifier_seq = UINT64_MAX;
+  /// The driver's pvec is there. Without pages it is where they were looked up and then not wanted
+  /// (DONTNEED): submissions get EAGAIN until the next invalidate, in 6.1 at least.
+  bool looked_up = false;
   bool skip_retry = false;  ///< fault_skip_retry strikes this submission
 
   /// From create() to the destructor.

@@ -171,7 +171,9 @@ TEST(gpu_spinner_spins_until_the_cpu_ends_it) {
     const uint64_t started = data_at;
     CHECK_EQ(e.spinner(batch_at, &s, &started), 0);
     CHECK_EQ(e.dwords()[s.started], data_at);
-    CHECK_EQ(e.dwords()[s.jump], batch_at + 4 * s.end);
+    CHECK_EQ(e.dwords()[s.jump], batch_at + 4 * s.loop);
+    CHECK_EQ(s.condition >= 0, gen >= gen8);
+    if (s.condition >= 0) CHECK_EQ(e.dwords()[s.condition], batch_at + 4 * s.end);
     CHECK_STOP(m.run(e), StopReason::spin);
     CHECK_EQ(m.bus.get(data_at), 1u);
     const uint64_t before = m.cs.counters().commands;

@@ -24,8 +24,9 @@ describe.each(devices())('$name', (target) => {
     expect(device.getCap('PRIME')).toBe(3n);
     expect(device.getCap('SYNCOBJ')).toBe(1n);
     expect(device.getCap('TIMESTAMP_MONOTONIC')).toBe(1n);
-    expect(answer(() => raw(device, 'GET_CAP', 'drm_get_cap', { capability: 0x7777 }))).toBe(
-      'EINVAL',
+    // Where the display is fused off, the DRM core knows of no capabilities but those above.
+    expect(['EINVAL', 'EOPNOTSUPP']).toContain(
+      answer(() => raw(device, 'GET_CAP', 'drm_get_cap', { capability: 0x7777 })),
     );
   });
 

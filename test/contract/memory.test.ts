@@ -230,7 +230,10 @@ describe.each([
     expect(memory.movePages(map.pages(), nodes)).toEqual(nodes);
     expect(map.findOther(5)).toBe(-1);
     using untouched = mmap(PAGE);
-    expect(memory.movePages([untouched.address, KERNEL])).toEqual([-2, -14]);
+    const [nothing, kernel] = memory.movePages([untouched.address, KERNEL]);
+    // ENOENT, or before 6.3 EFAULT where there is no page table either.
+    expect([-2, -14]).toContain(nothing);
+    expect(kernel).toBe(-14);
     expect(answer(() => memory.movePages(map.pages(), [9999, 9999, 9999]))).toBe('ENODEV');
   });
 

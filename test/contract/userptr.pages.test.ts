@@ -69,6 +69,9 @@ describe.each(devices({ eras: true }))('$name', (target) => {
       expect(object.madvise('dontneed')).toBe(true);
       expect(stores(device, object)).toBe('EFAULT');
       expect(object.madvise('willneed')).toBe(true);
+      // 6.1 keeps the list of the pages that were looked up above, believes that the object has them,
+      // and answers EAGAIN until the next invalidate.
+      if (stores(device, object) === 'EAGAIN') memory.remap();
       worksOn(device, object, memory, all(0));
     });
 

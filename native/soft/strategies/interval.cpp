@@ -78,7 +78,7 @@ class Interval final : public Strategy {
     {
       sync::Guard g(obj.lock);
       obj.skip_retry = dev_.fault(fault_skip_retry);
-      if (obj.pages && (seq == obj.notifier_seq || obj.skip_retry)) return 0;
+      if ((obj.looked_up && seq == obj.notifier_seq) || (obj.pages && obj.skip_retry)) return 0;
       if (int err = obj.unbind()) return err;
       obj.put_pages();
     }
@@ -111,10 +111,11 @@ class Interval final : public Strategy {
     const uint64_t looked_up = obj.pages ? obj.notifier_seq : seq;
     if (!obj.skip_retry && mm.read_retry(*obj.notifier, looked_up)) return -EAGAIN;
     if (obj.pages) return 0;
+    obj.notifier_seq = seq;
+    obj.looked_up = true;
     if (obj.madv != uapi::I915_MADV_WILLNEED) return -EFAULT;  // ____i915_gem_object_get_pages
     if (gpu_of(dev_).faults & fault_lose_dirty) pages->track_writes();
     obj.pages = std::move(pages);
-    obj.notifier_seq = seq;
     return 0;
   }
 
