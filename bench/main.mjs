@@ -94,6 +94,7 @@ function rate(name, submitters, seconds) {
       sizes: [65536],
       stressors: [name],
       opTimeoutMs: 0,
+      atOnce: 0,
       pauseUs: 0,
       dwellUs: 0,
       violations: 0,

@@ -78,6 +78,7 @@ export const optionsSchema = z.strictObject({
   faultOneIn: integer(1, 2 ** 32 - 1).default(1),
   hangMs: integer(1, 3_600_000, 'ms').default(1000),
   batchDelayUs: integer(0, 10_000_000, 'µs').default(0),
+  atOnce: integer(0, 128).default(0),
   pauseUs: integer(0, 2 ** 30, 'µs').default(50),
   dwellUs: integer(0, 1_000_000, 'µs').default(100),
   opTimeoutMs: integer(0, 2 ** 30, 'ms').default(0),
@@ -203,6 +204,14 @@ export const flags: readonly Flag[] = [
     group: 'Load',
     help: 'only these; with a dash, all but these: -fork,-exit. --list tells them',
     ...list,
+  }),
+  define({
+    name: 'atOnce',
+    flag: '--at-once',
+    arg: 'n',
+    group: 'Load',
+    help: 'threads of stressors that work at a time, in shifts of 0.1 s; 0: twice the CPUs, at least 4',
+    ...numeric,
   }),
   define({
     name: 'pauseUs',

@@ -118,6 +118,7 @@ export interface StressConfig {
   sizes: number[];
   stressors: string[];
   opTimeoutMs: number;
+  atOnce: number;
   pauseUs: number;
   dwellUs: number;
   era: 'auto' | 'waits' | 'no-wait';

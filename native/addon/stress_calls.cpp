@@ -93,6 +93,7 @@ Config config_of(const Napi::Object& o) {
       bad(o.Env(), "stressStart: there is no stressor " + c.stressors.back());
   }
   c.op_timeout_ns = count(o, "opTimeoutMs", 0, some) * 1000000;
+  c.at_once = static_cast<uint32_t>(count(o, "atOnce", 0, 128));
   c.pause_ns = count(o, "pauseUs", 0, some) * 1000;
   c.dwell_ns = count(o, "dwellUs", 0, 1000000) * 1000;
   c.violations = count(o, "violations", 0, uint64_t{1} << 32);

@@ -24,6 +24,7 @@ struct Config {
   std::vector<uint64_t> sizes;         ///< bytes of the areas, dealt in turn; multiples of 4096
   std::vector<std::string> stressors;  ///< names; empty: all that the machine can run
   uint64_t op_timeout_ns = 0;  ///< liveness bound of one operation; 0: 5 s on soft, 30 s else
+  uint32_t at_once = 0;        ///< stressor threads at a time; 0: twice the CPUs, at least 4
   uint64_t pause_ns = 50000;   ///< a stressor rests up to so long between two changes
   uint64_t dwell_ns = 100000;  ///< and leaves a mapping changed for up to so long
   uint64_t violations = 0;     ///< end after so many violations; 0: no such end

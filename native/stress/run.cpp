@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <thread>
 
 #include "drm/chipset.h"
 #include "drm/ioctls.h"
@@ -201,6 +202,18 @@ void Run::start(const std::string& kind, uint32_t n, void (*body)(Run&, Recorder
   });
 }
 
+/// Where there are few CPUs, stressors work in shifts: all at once they would leave submissions
+/// hardly any time, and races need both.
+bool Run::on_shift(uint32_t position) const {
+  constexpr uint64_t shift_ns = 100000000;
+  const uint64_t all = num_stressing_.load(std::memory_order_relaxed);
+  const uint64_t at_once =
+      cfg.at_once ? cfg.at_once : std::max(4u, 2 * std::thread::hardware_concurrency());
+  if (all <= at_once) return true;
+  const uint64_t first = (sync::now_ns() - board.start_ns) / shift_ns % all;
+  return (position + all - first) % all < at_once;
+}
+
 static void stress_body(Run& run, Recorder& rec, uint32_t slot, void* arg) {
   const StressorInfo& info = *static_cast<const StressorInfo*>(arg);
   Rng rng(run.cfg.seed * 7368787 + slot);
@@ -209,7 +222,13 @@ static void stress_body(Run& run, Recorder& rec, uint32_t slot, void* arg) {
   std::vector<Cell*> fit;
   for (auto& c : run.cells)
     if (info.fits(*c)) fit.push_back(c.get());
-  while (!run.stopping() && run.take_op()) {
+  const uint32_t position = run.new_position();
+  while (!run.stopping()) {
+    if (!run.on_shift(position)) {
+      sync::sleep_ns(5000000);
+      continue;
+    }
+    if (!run.take_op()) break;
     Cell& c = *fit[rng.below(fit.size())];
     {
       std::unique_lock l(c.change_lock, std::try_to_lock);
@@ -240,6 +259,7 @@ void Run::start_stressors() {
       skip((*info)->name, why);
       continue;
     }
+    num_stressing_ += cfg.threads_per_stressor;
     for (uint32_t n = 0; n < cfg.threads_per_stressor; n++)
       start((*info)->name, n, stress_body, const_cast<StressorInfo*>(*info));
   }

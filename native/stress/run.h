@@ -59,6 +59,10 @@ class Run {
   /// Takes one operation from the run's budget; false when it is used up.
   bool take_op();
   uint64_t op_timeout_ns() const { return op_timeout_ns_; }
+  /// Of a stressor's thread, for on_shift().
+  uint32_t new_position() { return positions_.fetch_add(1); }
+  /// Its turn to change mappings?
+  bool on_shift(uint32_t position) const;
 
  private:
   void conduct();
@@ -78,6 +82,7 @@ class Run {
   std::atomic<bool> stop_{false}, finished_{false};
   std::atomic<uint64_t> ops_{0};
   std::atomic<uint32_t> working_{0};  ///< threads that have not ended
+  std::atomic<uint32_t> positions_{0}, num_stressing_{0};
   const uint64_t op_timeout_ns_;
   bool hung_ = false;              ///< the watchdog's
   bool blamed_[max_threads] = {};  ///< the watchdog's: this thread's hang has been reported
