@@ -2,6 +2,7 @@
 // What each file of the contract suite starts from: the devices it is asked of, and how to say what
 // a call was answered. Nothing beyond this file knows which device it talks to; what a device lacks
 // is found out by asking it, and skipped with that reason.
+import { release } from 'node:os';
 import { onTestFinished, type TestContext } from 'vitest';
 import { Device, type SoftOptions } from '../../lib/device/device.js';
 import { findNodes, objection, openDevice } from '../../lib/device/open.js';
@@ -132,6 +133,15 @@ export function raw(
   fields: Readonly<Record<string, number | bigint>>,
 ): Buffer {
   return device.ioctlRaw(constant(`DRM_IOCTL_${request}`), struct(type, fields));
+}
+
+/** Whether the device's driver is of this version of the kernel, or later. Soft is the i915 of 6.1. */
+export function kernelAtLeast(device: Device, major: number, minor: number): boolean {
+  const version = device.path === 'soft' ? '6.1' : release();
+  const [, ...parts] = /^(\d+)\.(\d+)/.exec(version) ?? [];
+  if (parts.length !== 2) throw new TypeError(`${version}: not a version of Linux`);
+  const [x, y] = parts.map(Number) as [number, number];
+  return x > major || (x === major && y >= minor);
 }
 
 /** Skips the test when the driver says that it has no such feature. */
