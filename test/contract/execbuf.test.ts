@@ -6,7 +6,7 @@ import type { Device } from '../../lib/device/device.js';
 import type { Exec } from '../../lib/device/exec.js';
 import { type Mapping, mmap } from '../../lib/memory/mapping.js';
 import { constant } from '../../lib/native.js';
-import { answer, devices, LONG, NO_HANDLE, PAGE, raw, struct } from './devices.js';
+import { answer, devices, kernelAtLeast, LONG, NO_HANDLE, PAGE, raw, struct } from './devices.js';
 import { emptyBatch, get, needRelocations, place, prepare, put } from './submit.js';
 
 const FLAG = (name: string) => BigInt(constant(`I915_EXEC_${name}`));
@@ -275,7 +275,7 @@ describe.each(devices())('$name', (target) => {
     });
   });
 
-  test('relocations that cannot be read are EFAULT', (context) => {
+  test('relocations that cannot be read are EFAULT; too many, EINVAL from 6.12 on', (context) => {
     const device = target.open();
     needRelocations(context, device);
     const { batch } = emptyBatch(device);
@@ -284,8 +284,15 @@ describe.each(devices())('$name', (target) => {
       execbuffer2(device, writeList(list, { handle: batch.handle, ...fields }));
     expect(entry({ relocation_count: 1, relocs_ptr: 8 })).toBe('EFAULT');
     expect(entry({ relocation_count: 0, relocs_ptr: 8 })).toBe('ok');
-    expect(entry({ relocation_count: 0xffff_ffff, relocs_ptr: list.address })).toBe('EFAULT');
     expect(entry({ relocation_count: 1, relocs_ptr: 0xffff_8000_0000_0000n })).toBe('EFAULT');
+    // From 6.12 on 2 GiB of them are refused before one is looked for.
+    const many = 2 ** 31 / struct('drm_i915_gem_relocation_entry', {}).length;
+    const tooMany = kernelAtLeast(device, 6, 12) ? 'EINVAL' : 'EFAULT';
+    for (const relocs_ptr of [8, list.address]) {
+      expect(entry({ relocation_count: many - 1, relocs_ptr })).toBe('EFAULT');
+      expect(entry({ relocation_count: many, relocs_ptr })).toBe(tooMany);
+      expect(entry({ relocation_count: 0xffff_ffff, relocs_ptr })).toBe(tooMany);
+    }
   });
 
   test('a refused execbuf leaves no fence behind and nothing busy', () => {
