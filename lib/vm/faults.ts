@@ -55,6 +55,19 @@ export const driverFaults: readonly Fault[] = [
     edits: [{ file, function: notifier, find: /\bdma_resv_wait_timeout\([^;]*\);/, put: '1;' }],
   },
   {
+    name: 'lockup',
+    says: 'the notifier spins for ever with preemption off, where it should wait for the GPU',
+    shows: 'a soft lockup: the guest is lost, and the run must still end with a result',
+    edits: [
+      {
+        file,
+        function: notifier,
+        find: /\bdma_resv_wait_timeout\([^;]*\);/,
+        put: '({ preempt_disable(); for (;;) cpu_relax(); 1L; });',
+      },
+    ],
+  },
+  {
     name: 'no-foll-write',
     says: 'pages are pinned without FOLL_WRITE',
     shows: 'the GPU writes to the zero page and to read-only memory',

@@ -32,9 +32,20 @@ std::vector<std::string> names_in(const std::string& directory) {
   return out;
 }
 
+/// Read once: /proc moves while the child that loads i915 is at it.
+const std::string& command_line() {
+  static const std::string text = [] {
+    std::ifstream file("/proc/cmdline");
+    std::string line;
+    std::getline(file, line);
+    return line;
+  }();
+  return text;
+}
+
 /// What the command line has for a module: `name.key=value` becomes `key=value`.
 std::string parameters_of(const std::string& module) {
-  std::ifstream cmdline("/proc/cmdline");
+  std::istringstream cmdline(command_line());
   std::string word, out;
   while (cmdline >> word) {
     const size_t dot = word.find('.');
