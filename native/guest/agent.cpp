@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -23,6 +24,8 @@ namespace i915u::guest {
 namespace {
 
 constexpr size_t max_request = 1 << 20;
+/// Of a process's input; the host keeps within it by what it is told was fed.
+constexpr size_t max_pending = 4 << 20;
 constexpr int beat_ms = 500;
 
 bool number(const std::string& text, uint64_t* to) {
@@ -47,10 +50,16 @@ std::vector<char*> pointers(std::vector<std::string>& strings, size_t from, size
   return out;
 }
 
-void unblock_signals() {
+void default_signals() {
+  signal(SIGPIPE, SIG_DFL);
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
+}
+
+bool is_socket(int fd) {
+  struct stat st;
+  return fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode);
 }
 
 }  // namespace
@@ -86,6 +95,8 @@ Agent::Agent(int port) : port_(port), kmsg_(open("/dev/kmsg", O_RDONLY | O_NONBL
   sigaddset(&mask, SIGCHLD);
   sigprocmask(SIG_BLOCK, &mask, nullptr);
   children_ = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
+  // The kernel keeps it from PID 1 anyway.
+  signal(SIGPIPE, SIG_IGN);
 }
 
 void Agent::say(std::string_view json) {
@@ -120,7 +131,7 @@ void Agent::serve() {
     for (auto& [id, p] : processes_) {
       if (polled[at].revents) forward(id, p.out, 1);
       if (polled[at + 1].revents) forward(id, p.err, 2);
-      if (polled[at + 2].revents) feed(p);
+      if (polled[at + 2].revents) feed(id, p);
       at += 3;
     }
     if (polled[2].revents) forward_log();
@@ -138,11 +149,16 @@ bool Agent::receive() {
   char buffer[65536];
   const ssize_t n = read(port_, buffer, sizeof buffer);
   if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) {
-    // POLLHUP and no bytes: nobody has the other end open.
+    if (is_socket(port_)) return false;
+    // A virtio port, POLLHUP and no bytes: nobody has the other end open.
     usleep(100000);
     return true;
   }
-  if (n > 0) in_.append(buffer, static_cast<size_t>(n));
+  if (n > 0) {
+    const size_t passed = std::min<uint64_t>(skip_, static_cast<size_t>(n));
+    skip_ -= passed;
+    in_.append(buffer + passed, static_cast<size_t>(n) - passed);
+  }
   while (request()) {
   }
   return in_.size() <= 2 * max_request;
@@ -160,7 +176,14 @@ bool Agent::request() {
     const size_t where = words[1] == "exec" ? 7 : 2;
     if (has_body && (words.size() <= where || !number(words[where], &bytes))) bytes = 0;
   }
-  if (bytes > max_request) bytes = 0;
+  if (bytes > max_request) {
+    // It is as long as it says, but will not be kept.
+    reply(id, -E2BIG);
+    const uint64_t here = std::min<uint64_t>(in_.size() - line_end - 1, bytes);
+    skip_ = bytes - here;
+    in_.erase(0, line_end + 1 + here);
+    return true;
+  }
   if (in_.size() - line_end - 1 < bytes) return false;
   if (understood) handle(id, words, std::string_view(in_).substr(line_end + 1, bytes));
   in_.erase(0, line_end + 1 + bytes);
@@ -184,11 +207,13 @@ void Agent::handle(uint64_t id, const std::vector<std::string>& words, std::stri
     err = swap_on_zram(std::string(body), argument(1));
   } else if (found == processes_.end()) {
     err = -ESRCH;
+  } else if (verb == "stdin" && found->second.pending.size() + body.size() > max_pending) {
+    err = -ENOBUFS;
   } else if (verb == "stdin") {
     if (body.empty()) found->second.end_of_input = true;
     found->second.pending += body;
-    feed(found->second);
-    return;  // too many to answer each
+    feed(id, found->second);
+    return;  // what is fed is told
   } else if (verb == "kill") {
     if (kill(-found->second.pid, static_cast<int>(argument(0))) < 0) err = -errno;
   } else if (verb == "size") {
@@ -198,6 +223,10 @@ void Agent::handle(uint64_t id, const std::vector<std::string>& words, std::stri
   } else {
     err = -ENOSYS;
   }
+  reply(id, err);
+}
+
+void Agent::reply(uint64_t id, int err) {
   say("{\"reply\":" + std::to_string(id) + ",\"errno\":" + std::to_string(-err) + "}");
 }
 
@@ -207,27 +236,29 @@ int Agent::exec(uint64_t id, const std::vector<std::string>& words, std::string_
       !number(words[4], &cols) || !number(words[5], &num_args) || !number(words[6], &num_env))
     return -EINVAL;
   std::vector<std::string> strings = split(body, '\0');
-  if (!num_args || strings.size() != 1 + num_args + num_env || processes_.contains(id))
+  // Each by itself first: the sum of two that are huge can be a small one.
+  if (!num_args || num_args >= strings.size() || num_env >= strings.size() ||
+      strings.size() != 1 + num_args + num_env || processes_.contains(id))
     return -EINVAL;
 
-  int in[2] = {-1, -1}, out[2] = {-1, -1}, err[2] = {-1, -1}, status[2];
-  if (pipe2(status, O_CLOEXEC) < 0) return -errno;
+  int in[2] = {-1, -1}, out[2] = {-1, -1}, err[2] = {-1, -1}, status[2] = {-1, -1};
   int master = -1;
-  pid_t pid;
-  if (pty) {
-    const winsize size{static_cast<uint16_t>(rows), static_cast<uint16_t>(cols), 0, 0};
-    pid = forkpty(&master, nullptr, nullptr, &size);
-  } else {
-    if (pipe2(in, O_CLOEXEC) < 0 || pipe2(out, O_CLOEXEC) < 0 || pipe2(err, O_CLOEXEC) < 0)
-      return -errno;
-    pid = fork();
+  pid_t pid = -1;
+  if (pipe2(status, O_CLOEXEC) == 0) {
+    if (pty) {
+      const winsize size{static_cast<uint16_t>(rows), static_cast<uint16_t>(cols), 0, 0};
+      pid = forkpty(&master, nullptr, nullptr, &size);
+    } else if (pipe2(in, O_CLOEXEC) == 0 && pipe2(out, O_CLOEXEC) == 0 &&
+               pipe2(err, O_CLOEXEC) == 0) {
+      pid = fork();
+    }
   }
   if (pid == 0) {
     if (!pty) {
       setsid();
       dup2(in[0], 0), dup2(out[1], 1), dup2(err[1], 2);
     }
-    unblock_signals();
+    default_signals();
     std::vector<char*> argv = pointers(strings, 1, num_args);
     std::vector<char*> env = pointers(strings, 1 + num_args, num_env);
     int failed = chdir(strings[0].c_str()) < 0 ? errno : 0;
@@ -239,13 +270,11 @@ int Agent::exec(uint64_t id, const std::vector<std::string>& words, std::string_
     [[maybe_unused]] const ssize_t n = write(status[1], &failed, sizeof failed);
     _exit(127);
   }
-  const int fork_error = errno;
-  close(status[1]);
-  for (const int fd : {in[0], out[1], err[1]})
+  int failed = pid < 0 ? errno : 0;
+  for (const int fd : {status[1], in[0], out[1], err[1]})
     if (fd >= 0) close(fd);
-  int failed = pid < 0 ? fork_error : 0;
   if (pid > 0 && read(status[0], &failed, sizeof failed) <= 0) failed = 0;
-  close(status[0]);
+  if (status[0] >= 0) close(status[0]);
   Process p;
   p.pid = pid;
   p.pty = pty;
@@ -308,14 +337,18 @@ void Agent::forward(uint64_t id, int& fd, int number) {
     close(fd), fd = -1;
 }
 
-void Agent::feed(Process& p) {
-  while (!p.pending.empty() && p.in >= 0) {
-    const ssize_t n = write(p.in, p.pending.data(), p.pending.size());
-    if (n < 0 && errno == EAGAIN) return;
-    if (n < 0) p.pending.clear();
-    if (n > 0) p.pending.erase(0, static_cast<size_t>(n));
+void Agent::feed(uint64_t id, Process& p) {
+  size_t fed = 0;
+  while (fed < p.pending.size()) {
+    const ssize_t n = p.in < 0 ? -1 : write(p.in, p.pending.data() + fed, p.pending.size() - fed);
+    if (p.in >= 0 && n < 0 && errno == EAGAIN) break;
+    if (p.in >= 0 && n < 0 && errno == EINTR) continue;
+    // Nobody will read the rest.
+    fed = n < 0 ? p.pending.size() : fed + static_cast<size_t>(n);
   }
-  if (p.end_of_input && !p.pty && p.in >= 0) close(p.in), p.in = -1;
+  if (fed) say("{\"fed\":" + std::to_string(id) + ",\"bytes\":" + std::to_string(fed) + "}");
+  p.pending.erase(0, fed);
+  if (p.pending.empty() && p.end_of_input && !p.pty && p.in >= 0) close(p.in), p.in = -1;
 }
 
 void Agent::reap() {
