@@ -78,7 +78,8 @@ export function qemuArgs(options: VmOptions, { image, initrd, accel, gpu: path }
     '-cpu',
     accel === 'tcg' ? 'max' : 'host',
     '-smp',
-    `${options.cpus}`,
+    // CPUs of two nodes must not be of one socket: the kernel warns.
+    options.numa ? `${options.cpus},sockets=${options.cpus},cores=1,threads=1` : `${options.cpus}`,
     '-display',
     'none',
     '-vga',
