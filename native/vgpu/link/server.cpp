@@ -7,6 +7,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -97,7 +98,12 @@ int serve(Device& device, int connection, uint64_t poll_us, int stop_fd, void (*
   Framer::Message message;
   Descriptors fds;
   uint64_t next_tick = now_ns() + tick_ns;
-  uint64_t busy_until = 0;
+  uint64_t busy_until = 0, looks_since = 0;
+  // A link that is not run meanwhile has not looked, whatever the clock says.
+  const auto looked = [&](uint64_t now) {
+    if (looks_since) count(device.hw.stats.polled_ns, std::min(now - looks_since, poll_us * 1000));
+    looks_since = 0;
+  };
   for (;;) {
     while (framer.next(&message, &fds)) session.handle(message, fds);
     if (framer.broken()) return -EPROTO;
@@ -110,12 +116,17 @@ int serve(Device& device, int connection, uint64_t poll_us, int stop_fd, void (*
       if (poll(&p, 1, 0) > 0) return 0;  // also while the client never pauses
     }
     if (n > 0) {
+      looked(now);
       busy_until = now + poll_us * 1000;
       continue;
     }
     if (n == 0 || (n != -EAGAIN && n != -EINTR)) return 0;
     // A guest that has waited for a reply soon asks again: a sleep and a wake cost more.
-    if (now < busy_until) continue;
+    if (now < busy_until) {
+      if (!looks_since) looks_since = now;
+      continue;
+    }
+    looked(now);
     pollfd p[2] = {{connection, POLLIN, 0}, {stop_fd, POLLIN, 0}};
     poll(p, 2, static_cast<int>((next_tick - now) / 1000000 + 1));
     if (p[1].revents) return 0;

@@ -12,6 +12,7 @@ namespace i915u::vgpu {
 /// X(name): one counter each, in the order in which they are printed.
 #define I915U_VGPU_COUNTERS(X) \
   X(messages)                  \
+  X(polled_ns)                 \
   X(register_reads)            \
   X(register_writes)           \
   X(ggtt_writes)               \
