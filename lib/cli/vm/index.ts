@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 import { Command } from 'commander';
+import { vmBenchCommand } from './bench.js';
 import { vmDescription } from './description.js';
 import { doctorCommand } from './doctor.js';
 import { driverCommand } from './driver.js';
@@ -16,6 +17,7 @@ hardware needed, no root, KVM or plain emulation.
   i915-userptr vm run --seconds 30      the same stress as \`run\`, on that kernel
   i915-userptr vm run --kernel DIR      on a kernel of your own
   i915-userptr vm shell                 look around in the guest
+  i915-userptr vm bench                 how fast all that is here
   i915-userptr vm doctor                what is there, and what is missing
 `;
 
@@ -29,6 +31,7 @@ export function vmCommand(ends: (status: number) => void): Command {
     vmRunCommand(ends),
     vmExecCommand(ends),
     vmShellCommand(ends),
+    vmBenchCommand(ends),
     doctorCommand(ends),
     setupCommand(ends),
     kernelsCommand(ends),
