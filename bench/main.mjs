@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Prints what bench/RESULTS.md promises, each number beside the one it is compared with, measured in
 // the same run and in turns, since the machine's mood changes. Usage: npm run bench [-- PATTERN]
+// The VM's sections run only where PATTERN is the name of one: vm, boots.
 import { closeSync } from 'node:fs';
 import { cpus, release } from 'node:os';
 import { mmap, openDevice } from '../dist/index.js';
@@ -154,3 +155,9 @@ section('memory', () => {
 
 area.munmap();
 device.close();
+
+// Not by a pattern that happens to be in the name, and not by none: each takes minutes.
+if (pattern === 'vm' || pattern === 'boots') {
+  const sections = await import('./vm.mjs');
+  await sections[pattern](say);
+}
