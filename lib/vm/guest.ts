@@ -7,6 +7,7 @@ import { VmError } from './error.js';
 import { onLines } from './lines.js';
 
 const int = z.int();
+const short = z.string().max(200);
 /** A guest is not trusted: what is not one of these is dropped, and counted. */
 const messageSchema = z.union([
   z.object({ beat: int }),
@@ -14,8 +15,9 @@ const messageSchema = z.union([
   z.object({ lost: z.string() }),
   z.object({ out: int, fd: int, data: z.string() }),
   z.object({ exit: int, status: int, signal: int }),
+  z.object({ fed: int, bytes: z.int().min(0) }),
   z.object({ reply: int, errno: int }),
-  z.object({ stage: z.string(), us: int, status: int, what: z.string().optional() }),
+  z.object({ stage: short, us: int, status: int, what: short.optional() }),
 ]);
 
 /** A step of the boot: microseconds of the guest's clock, which starts with its kernel. */
@@ -54,7 +56,8 @@ export interface Exited {
 /** A process in the guest. */
 export interface GuestProcess {
   exited: Promise<Exited>;
-  write(data: Uint8Array): void;
+  /** Resolves when it has room for more, or will read no more. */
+  write(data: Uint8Array): Promise<void>;
   /** Its input ends. */
   end(): void;
   /** To its process group. */
@@ -62,9 +65,66 @@ export interface GuestProcess {
   resize(rows: number, columns: number): void;
 }
 
+/** The agent takes no request with more bytes (native/guest/agent.cpp). */
+const MAX_BODY = 1 << 20;
+const PIECE = 64 << 10;
+/** Of input that the agent keeps for a process: a quarter of what it would. */
+const WINDOW = 1 << 20;
+
+/** A process's input: in order, and no more at once than the agent has room for. */
+class Input {
+  readonly #send: (piece: Uint8Array) => void;
+  #last = Promise.resolve();
+  #waiting = 0;
+  #room: (() => void) | undefined;
+  #over = false;
+
+  constructor(send: (piece: Uint8Array) => void) {
+    this.#send = send;
+  }
+
+  write(data: Uint8Array): Promise<void> {
+    return this.#then(async () => {
+      // No bytes would be the end.
+      for (let at = 0; at < data.length && !this.#over; at += PIECE) {
+        const piece = data.subarray(at, at + PIECE);
+        this.#waiting += piece.length;
+        this.#send(piece);
+        while (this.#waiting >= WINDOW && !this.#over)
+          await new Promise<void>((resolve) => {
+            this.#room = resolve;
+          });
+      }
+    });
+  }
+
+  end(): void {
+    void this.#then(async () => {
+      if (!this.#over) this.#send(new Uint8Array());
+    });
+  }
+
+  #then(step: () => Promise<void>): Promise<void> {
+    this.#last = this.#last.then(step);
+    return this.#last;
+  }
+
+  fed(bytes: number): void {
+    this.#waiting = Math.max(0, this.#waiting - bytes);
+    this.#room?.();
+  }
+
+  /** Nobody reads any more. */
+  over(): void {
+    this.#over = true;
+    this.#room?.();
+  }
+}
+
 interface Running {
   onStdout: (data: Buffer) => void;
   onStderr: (data: Buffer) => void;
+  input: Input;
   resolve: (exited: Exited) => void;
   reject: (e: Error) => void;
 }
@@ -109,8 +169,12 @@ export class Guest {
       else to?.onStdout(data);
     } else if ('exit' in message) {
       const { exit, status, signal } = message;
-      this.#processes.get(exit)?.resolve({ status, signal });
+      const its = this.#processes.get(exit);
+      its?.input.over();
+      its?.resolve({ status, signal });
       this.#processes.delete(exit);
+    } else if ('fed' in message) {
+      this.#processes.get(message.fed)?.input.fed(message.bytes);
     } else if ('reply' in message) {
       this.#asked.get(message.reply)?.resolve(message.errno);
       this.#asked.delete(message.reply);
@@ -134,6 +198,7 @@ export class Guest {
    * @throws {VmError} it could not be started there, or the guest has ended.
    */
   async exec(argv: readonly string[], options: ExecOptions = {}): Promise<GuestProcess> {
+    if (this.#gone) throw this.#gone;
     const id = this.#next++;
     const env = Object.entries(options.env ?? {}).flatMap(([k, v]) =>
       v === undefined ? [] : [`${k}=${v}`],
@@ -142,10 +207,13 @@ export class Guest {
     if (strings.some((text) => text.includes('\0')))
       throw new VmError('a program, its arguments and its environment hold no NUL');
     const body = Buffer.from(strings.map((text) => `${text}\0`).join(''));
+    if (body.length > MAX_BODY)
+      throw new VmError('a program, its arguments and its environment have at most 1 MiB together');
     const { rows = 0, columns = 0 } = options.pty ?? {};
+    const input = new Input((piece) => this.#send(`${id} stdin ${piece.length}`, piece));
     const exited = new Promise<Exited>((resolve, reject) => {
       const { onStdout = () => {}, onStderr = () => {} } = options;
-      this.#processes.set(id, { onStdout, onStderr, resolve, reject });
+      this.#processes.set(id, { onStdout, onStderr, input, resolve, reject });
     });
     // Whoever waits for it hears of it.
     exited.catch(() => {});
@@ -160,8 +228,8 @@ export class Guest {
     }
     return {
       exited,
-      write: (data) => this.#send(`${id} stdin ${data.length}`, data),
-      end: () => this.#send(`${id} stdin 0`),
+      write: (data) => input.write(data),
+      end: () => input.end(),
       kill: (signal) => void this.#ask(id, `kill ${signal}`).catch(() => {}),
       resize: (r, c) => void this.#ask(id, `size ${r} ${c}`).catch(() => {}),
     };
@@ -182,6 +250,7 @@ export class Guest {
   /** The machine has ended: so does all that is waited for. */
   end(why: Error): void {
     this.#gone ??= why;
+    for (const { input } of this.#processes.values()) input.over();
     for (const { reject } of [...this.#asked.values(), ...this.#processes.values()]) reject(why);
     this.#asked.clear();
     this.#processes.clear();

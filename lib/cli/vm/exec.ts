@@ -122,7 +122,10 @@ function pipeInput(running: GuestProcess): () => void {
     running.end();
     return () => {};
   }
-  stdin.on('data', (data: Buffer) => running.write(data));
+  stdin.on('data', (data: Buffer) => {
+    stdin.pause();
+    void running.write(data).then(() => stdin.resume());
+  });
   stdin.on('end', () => running.end());
   stdin.on('error', () => running.end());
   return () => stdin.destroy();
@@ -136,7 +139,7 @@ function attach(running: GuestProcess, machine: Machine): () => void {
   stdin.setRawMode(true);
   const keys = (data: Buffer) => {
     if (data.includes(CTRL_RIGHT_BRACKET)) void machine.stop();
-    else running.write(data);
+    else void running.write(data);
   };
   const resized = () => running.resize(stdout.rows, stdout.columns);
   stdin.on('data', keys);
