@@ -23,7 +23,9 @@ export class Qmp {
   #line(line: string): void {
     let message: Record<string, unknown>;
     try {
-      message = JSON.parse(line);
+      const json = JSON.parse(line);
+      if (typeof json !== 'object' || json === null) return;
+      message = json;
     } catch {
       return;
     }
