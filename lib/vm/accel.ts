@@ -2,7 +2,7 @@
 // KVM where it works: a /dev/kvm that opens can still be one that runs no ordinary guest (nested, or
 // in a container), so the kernel itself is booted under it once, and the finding kept.
 import { accessSync, constants, readFileSync } from 'node:fs';
-import { mkdir, rename, writeFile } from 'node:fs/promises';
+import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { release } from 'node:os';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
@@ -41,9 +41,14 @@ export function knownFinding(qemu: string): Finding | undefined {
   }
 }
 
+/** Where the cache cannot be written to, it is found again the next time. */
 export async function keepFinding(qemu: string, works: boolean, why: string): Promise<void> {
-  await mkdir(dirname(file()), { recursive: true });
   const next = `${file()}.${process.pid}`;
-  await writeFile(next, JSON.stringify({ host: release(), qemu, works, why }));
-  await rename(next, file());
+  try {
+    await mkdir(dirname(file()), { recursive: true });
+    await writeFile(next, JSON.stringify({ host: release(), qemu, works, why }));
+    await rename(next, file());
+  } catch {
+    await rm(next, { force: true }).catch(() => {});
+  }
 }
