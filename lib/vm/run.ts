@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // A stress run in a virtual machine: the same command on the guest's kernel, with its log read along.
 // Whatever becomes of the guest is a result of the run.
+import { PassThrough } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseKmsg } from '../kernel/kmsg.js';
@@ -112,9 +113,9 @@ export async function runInVm(
     signal?.removeEventListener('abort', abort);
   }
   try {
-    const problems = await prepare(machine);
+    const problems: string[] = [];
     const told = new Told();
-    const end = await watch(machine, options, log, told, { ...hooks, signal });
+    const end = await watch(machine, options, log, told, problems, { ...hooks, signal });
     const ending = await machine.stop();
     log.end();
     return conclude(machine, { options, vm, log, told, end, ending, startedAt, problems });
@@ -123,19 +124,24 @@ export async function runInVm(
   }
 }
 
-/** Runs the command. Undefined: it came to its own end. */
+/** Runs the command. Undefined: it came to its own end. `problems`: what the guest cannot do. */
 async function watch(
   machine: Machine,
   options: Options,
   log: Log,
   told: Told,
+  problems: string[],
   hooks: VmRunHooks,
 ): Promise<End | undefined> {
   let process: GuestProcess;
   try {
+    problems.push(...(await prepare(machine)));
     process = await startRun(machine, options, told, hooks);
   } catch (e) {
-    const ending = await machine.giveUp('hang', String(e));
+    const ended = sleep(TICK).then(() => undefined);
+    const ending = await Promise.race([machine.ended, ended]);
+    // Else the guest is well, and cannot run it: no word about its kernel.
+    if (!ending) throw e;
     return endOfMachine(ending, log);
   }
   let exited: Exited | undefined;
@@ -177,7 +183,6 @@ async function startRun(
   told: Told,
   hooks: VmRunHooks,
 ): Promise<GuestProcess> {
-  const { PassThrough } = await import('node:stream');
   const stdout = new PassThrough();
   onLines(stdout, (line) => told.line(line, hooks.onRun));
   hooks.onProgress?.('starting the run in the guest');
@@ -294,13 +299,16 @@ function worse(base: Result, violations: ResultViolation[], total: number): Part
   return { verdict: 'fail', why, exitStatus: exitStatus.fail };
 }
 
+/** What a guest says its clock is may be no number that can be. */
+const nanoseconds = (us: number) => BigInt(Math.round(Number.isFinite(us) ? us * 1000 : 0));
+
 /** The kernel's time stamps and the run's are of nearly the same clock. */
 const splatViolation = (splat: Splat, startUs: number): ResultViolation => ({
   kind: 'kernel log',
   text: splat.title,
   thread: '',
   cell: null,
-  ns: BigInt(Math.round(((splat.us ?? startUs) - startUs) * 1000)),
+  ns: nanoseconds((splat.us ?? startUs) - startUs),
   addr: null,
   page: null,
   expected: null,
