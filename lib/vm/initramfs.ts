@@ -24,7 +24,7 @@ interface Entry {
 
 const padding = (length: number) => Buffer.alloc((4 - (length % 4)) % 4);
 
-function encode({ path, mode, data, major, minor }: Entry, inode: number): Buffer[] {
+function encode({ path, mode, data, major, minor }: Entry, inode: number): Uint8Array[] {
   const name = Buffer.from(`${path}\0`);
   const fields = [
     inode,
@@ -43,7 +43,7 @@ function encode({ path, mode, data, major, minor }: Entry, inode: number): Buffe
   ];
   const hex = fields.map((n) => n.toString(16).padStart(8, '0')).join('');
   const head = Buffer.concat([Buffer.from(`070701${hex}`), name]);
-  return [head, padding(head.length), Buffer.from(data), padding(data.length)];
+  return [head, padding(head.length), data, padding(data.length)];
 }
 
 /** The files, the directories that they are in, and /dev/console, which init's first words go to. */
