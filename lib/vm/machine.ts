@@ -66,8 +66,20 @@ const STACKS_BOUND = 4000;
 const KILL_BOUND = 5000;
 /** s */
 const KVM_TRIAL = 25;
+/** The rest of what a process has written, and of what its end brought about. */
+const REST_BOUND = 1000;
 const CONSOLE_LINES = 400;
+/** Longer ones come in pieces. */
+const CONSOLE_LINE = 4096;
+/** Stacks take more; who is stopped has nothing to tell. Else 40. */
+const LAST_LINES: Partial<Record<Ending['how'], number>> = { hang: 200, stopped: 0 };
+/** A guest that goes on and on about its boot is not trusted. */
+const MAX_STAGES = 64;
 const SAID_LENGTH = 4000;
+
+// biome-ignore lint/suspicious/noControlCharactersInRegex: it is ESC that is meant
+const escapes = /\x1b\[[0-9;?=]*[A-Za-z]/g;
+const unprintable = /[^\t\x20-\x7e\xa0-\xff]/g;
 
 const bootBound = (o: VmOptions, accel: string) =>
   1000 * (o.bootTimeout || (accel === 'kvm' ? 45 : 90));
@@ -112,7 +124,15 @@ class Part {
         this.end ??= end;
         resolve(this.end);
       };
-      child.on('exit', (status, signal) => done({ status, signal }));
+      // What it wrote is read first; a process of its own may hold the other ends for ever.
+      let rest: NodeJS.Timeout | undefined;
+      child.on('exit', (status, signal) => {
+        rest = setTimeout(() => done({ status, signal }), REST_BOUND);
+      });
+      child.on('close', (status, signal) => {
+        clearTimeout(rest);
+        done({ status, signal });
+      });
       child.on('error', (e) => {
         if (child.pid !== undefined) return;
         this.said = `${name} could not be started: ${e.message}`;
@@ -173,15 +193,15 @@ class Gpu extends Part {
     super(child, 'the emulated GPU');
     this.socket = socket;
     // SIGTERM: it removes its socket.
-    process.on('exit', this.#terminate);
+    process.on('exit', this.terminate);
     if (child.stdout) onLines(child.stdout, (line) => this.#statistics(line));
   }
 
-  #terminate = (): void => void this.child.kill('SIGTERM');
+  terminate = (): void => void this.child.kill('SIGTERM');
 
   /** It has ended. */
   done(): void {
-    process.off('exit', this.#terminate);
+    process.off('exit', this.terminate);
     rmSync(this.socket, { force: true });
   }
 
@@ -222,7 +242,7 @@ export class Machine {
   #up!: () => void;
   #fail!: (e: Error) => void;
   #isUp = false;
-  #ending: Ending | undefined;
+  #ending: Omit<Ending, 'console'> | undefined;
   #over = false;
   #finish!: (ending: Ending) => void;
   #shutdown = '';
@@ -290,6 +310,8 @@ export class Machine {
       return machine;
     } catch (e) {
       gpu.kill();
+      await gpu.ended;
+      gpu.done();
       throw e;
     }
   }
@@ -329,10 +351,14 @@ export class Machine {
     this.#qemu = new Part(child, 'QEMU');
     process.on('exit', this.#qemu.kill);
 
-    const [, , , serial, agent, qmp] = child.stdio as (Duplex | null)[];
-    if (!serial || !agent || !qmp) throw new VmError('QEMU was started without its sockets');
+    // Without any where there are no descriptors left.
+    const [, , , serial, agent, qmp] = (child.stdio ?? []) as (Duplex | null)[];
+    if (!serial || !agent || !qmp) {
+      process.off('exit', this.#qemu.kill);
+      throw new VmError('QEMU could not be started with its sockets: are there descriptors left?');
+    }
     this.#serial = serial;
-    onLines(serial, (line) => this.#consoleLine(line));
+    onLines(serial, (line) => this.#consoleLine(line), CONSOLE_LINE);
     this.#qmp = new Qmp(qmp, (name, data) => {
       if (name === 'SHUTDOWN') this.#shutdown = String(data.reason ?? '');
     });
@@ -344,11 +370,11 @@ export class Machine {
       },
     });
 
-    hooks.signal?.addEventListener('abort', this.#abort);
-    if (hooks.signal?.aborted) this.#abort();
     void this.#qemu.ended.then(() => this.#qemuEnded());
     void gpu.ended.then(() => this.#gpuEnded());
     this.#timer = setInterval(() => void this.#watch(), TICK);
+    hooks.signal?.addEventListener('abort', this.#abort);
+    if (hooks.signal?.aborted) this.#abort();
   }
 
   /** The last lines of the console. */
@@ -367,28 +393,30 @@ export class Machine {
 
   /** Ends it, at once. */
   stop(): Promise<Ending> {
-    void this.#end({ how: 'stopped', text: 'stopped', console: [] });
+    void this.#end('stopped', 'stopped');
     return this.ended;
   }
 
   /** The same, with another reason: what is seen of the guest says that it is lost. */
   giveUp(how: Ending['how'], text: string): Promise<Ending> {
-    void this.#end({ how, text, console: this.#lastLines() });
+    void this.#end(how, text);
     return this.ended;
   }
 
   #abort = (): void => void this.stop();
 
   #consoleLine(raw: string): void {
-    const line = raw.replace(/\r/g, '');
+    // Firmware clears the screen; a guest that is broken must not do worse to a terminal.
+    const line = raw.replace(escapes, '').replace(unprintable, '');
     this.#console.push(line);
     if (this.#console.length > CONSOLE_LINES) this.#console.shift();
-    this.#hooks.onConsole?.(line);
     const panic = /Kernel panic - not syncing: .*/.exec(line)?.[0];
     if (panic && !this.#ending) void this.#panicked(panic);
+    this.#hooks.onConsole?.(line);
   }
 
   #stage(stage: Stage): void {
+    if (this.timeline.length >= MAX_STAGES) return;
     const ms = performance.now() - this.#started;
     this.timeline.push({ stage: stage.stage, ms, guestMs: stage.us / 1000 });
     this.#stages.set(stage.stage, stage);
@@ -407,30 +435,29 @@ export class Machine {
     this.#up();
   }
 
-  #lastLines = (n = 40): string[] => this.#console.slice(-n);
-
   async #panicked(panic: string): Promise<void> {
-    this.#ending = { how: 'panic', text: `the guest's kernel panicked: ${panic}`, console: [] };
+    this.#ending = { how: 'panic', text: `the guest's kernel panicked: ${panic}` };
     await this.#qemu.within(PANIC_BOUND);
-    await this.#end({ ...this.#ending, console: this.#lastLines() });
+    await this.#end('panic', this.#ending.text);
   }
 
   #qemuEnded(): void {
     if (this.#ending) return;
-    const how = this.#shutdown === 'guest-reset' ? 'reboot' : 'poweroff';
-    if (/^guest-(reset|shutdown)$/.test(this.#shutdown)) {
-      const text = how === 'reboot' ? 'the guest rebooted' : 'the guest powered itself off';
-      void this.#end({ how, text, console: this.#lastLines() });
-    } else {
-      const text = `QEMU ended (${this.#qemu.lastWords})`;
-      void this.#end({ how: 'qemu', text, console: this.#lastLines() });
-    }
+    if (this.#shutdown === 'guest-reset') void this.#end('reboot', 'the guest rebooted');
+    else if (this.#shutdown === 'guest-shutdown')
+      void this.#end('poweroff', 'the guest powered itself off');
+    // QEMU may end because the GPU has; one that ends well does so because QEMU has.
+    else if (this.#gpu.end && this.#gpu.end.status !== 0) this.#gpuDied();
+    else void this.#end('qemu', `QEMU ended (${this.#qemu.lastWords})`);
   }
 
-  #gpuEnded(): void {
-    if (this.#ending || this.#qemu.end) return;
-    const text = `the process of the emulated GPU ended (${this.#gpu.lastWords})`;
-    void this.#end({ how: 'gpu', text, console: this.#lastLines() });
+  async #gpuEnded(): Promise<void> {
+    if (this.#gpu.end?.status === 0) await this.#qemu.within(REST_BOUND);
+    if (!this.#ending && !this.#qemu.end) this.#gpuDied();
+  }
+
+  #gpuDied(): void {
+    void this.#end('gpu', `the process of the emulated GPU ended (${this.#gpu.lastWords})`);
   }
 
   async #watch(): Promise<void> {
@@ -445,37 +472,39 @@ export class Machine {
     }
     const silent = now - this.guest.heard;
     if (silent < answerBound(this.options, this.accel)) return;
-    this.#ending = {
-      how: 'hang',
-      text: `the guest has said nothing for ${Math.round(silent / 1000)} s`,
-      console: [],
-    };
+    const text = `the guest has said nothing for ${Math.round(silent / 1000)} s`;
+    this.#ending = { how: 'hang', text };
     await this.#askForStacks();
-    await this.#end({ ...this.#ending, console: this.#lastLines(200) });
+    await this.#end('hang', text);
   }
 
   /** SysRq by a break on the serial line: stacks of the CPUs, then of the tasks that are blocked. */
   async #askForStacks(): Promise<void> {
     for (const key of 'lw') {
+      if (this.#over) return;
       await this.#qmp.ask('chardev-send-break', { id: 'console' });
       this.#serial.write(key);
       await new Promise((resolve) => setTimeout(resolve, STACKS_BOUND / 2));
     }
   }
 
-  async #end(ending: Ending): Promise<void> {
-    this.#ending ??= ending;
+  /** What was seen first is how it ended, whoever wants it stopped meanwhile. */
+  async #end(how: Ending['how'], text: string): Promise<void> {
+    this.#ending ??= { how, text };
     if (this.#over) return;
     this.#over = true;
     clearInterval(this.#timer);
     this.#hooks.signal?.removeEventListener('abort', this.#abort);
     this.#qemu.kill();
     await this.#qemu.within(KILL_BOUND);
-    // It writes its last statistics when its client is gone.
+    // It writes its last statistics when its client is gone, or when it is asked: it may have had none.
+    if (!(await this.#gpu.within(REST_BOUND))) this.#gpu.terminate();
     if (!(await this.#gpu.within(KILL_BOUND))) this.#gpu.kill();
     await this.#gpu.ended;
     process.off('exit', this.#qemu.kill);
     this.#gpu.done();
+    const lines = LAST_LINES[this.#ending.how] ?? 40;
+    const ending = { ...this.#ending, console: lines ? this.#console.slice(-lines) : [] };
     this.guest.end(new VmError(`the virtual machine has ended: ${ending.text}`));
     for (const port of this.#qemu.child.stdio) port?.destroy();
     this.#finish(ending);
