@@ -70,6 +70,19 @@ TEST(vgpu_store_on_each_engine_arrives_and_is_reported) {
   }
 }
 
+TEST(vgpu_short_batch_is_one_interrupt) {
+  Bench b;
+  b.store(b.batch_gpa, data, 1);
+  b.m.emit_batch(&b.ctx, batch);
+  b.m.emit(&b.ctx, {mi::header(mi::user_interrupt), 0});
+  b.m.submit(bcs0, &b.ctx);
+  CHECK_EQ(b.m.events(bcs0).size(), 2u);
+  const uint32_t seen = b.m.read(reg::gt_irq + 8);
+  CHECK_EQ(seen, (context_switch_event | user_event) << 16);
+  b.m.write(reg::gt_irq + 8, seen);
+  CHECK_EQ(b.m.read(reg::gt_irq + 8), 0u);  // its two status events were one
+}
+
 TEST(vgpu_second_port_runs_after_the_first) {
   Bench b;
   b.store(b.batch_gpa, data, 1);

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <chrono>
 #include <string>
+#include <utility>
 
 #include "vgpu/clock.h"
 
@@ -116,6 +117,7 @@ void Engine::reset() {
   status_write_ = status_after_reset;
   cs_.restore({});
   cs_.cancel_preempt();
+  bus_.events = 0;
   bus_.mmu.invalidate();
   hw_.registers.reset_engine(info_.base);
 }
@@ -146,6 +148,9 @@ Engine::Next Engine::slice(uint64_t commands) {
 Engine::Next Engine::advance(uint64_t commands) {
   const Next next = step(commands);
   publish();
+  // All of a slice at once, when what it wrote is there: a short batch begins and ends within one,
+  // and an interrupt for each of its events costs the guest three round trips more.
+  if (bus_.events) hw_.interrupts.raise(id_, std::exchange(bus_.events, 0));
   return next;
 }
 
@@ -251,7 +256,7 @@ Engine::Next Engine::stopped(const gpu::Stop& stop) {
       return loaded_ ? Next::again : Next::idle;
     case StopReason::semaphore:
       waiting_ = true;
-      if (!was_waiting) hw_.interrupts.raise(id_, semaphore_event);
+      if (!was_waiting) bus_.events |= semaphore_event;
       // The signal is often on its way.
       return rests_++ < 4 ? Next::again : Next::rest;
     case StopReason::spin:
@@ -270,7 +275,7 @@ Engine::Next Engine::stopped(const gpu::Stop& stop) {
       hw_.registers.set(info_.base + ring::ipehr, stop.header);
       if (!(hw_.registers.get(info_.base + ring::emr) & error_instruction)) {
         hw_.registers.set_bits(info_.base + ring::eir, error_instruction);
-        hw_.interrupts.raise(id_, error_event);
+        bus_.events |= error_event;
       }
       return Next::idle;
   }
@@ -394,7 +399,7 @@ void Engine::status_event(uint32_t event, uint64_t descriptor) {
   r.set(info_.base + ring::context_status + 8 * status_write_, event);
   r.set(info_.base + ring::context_status + 8 * status_write_ + 4, context);
   r.set_masked(info_.base + ring::context_status_ptr, 7u << 16 | status_write_);
-  hw_.interrupts.raise(id_, context_switch_event);
+  bus_.events |= context_switch_event;
 }
 
 /// What the driver can see of the engine in its registers.

@@ -17,6 +17,8 @@ class EngineBus final : public gpu::Bus {
   Mmu mmu;
   /// GGTT address of the running context's status page.
   uint64_t status_page = 0;
+  /// Interrupt events since the engine last looked.
+  uint32_t events = 0;
 
   bool read(gpu::Space space, uint64_t addr, void* to, size_t len) override;
   bool write(gpu::Space space, uint64_t addr, const void* from, size_t len) override;
@@ -26,8 +28,8 @@ class EngineBus final : public gpu::Bus {
   uint32_t read_register(uint32_t offset) override;
   void write_register(uint32_t offset, uint32_t value) override;
   bool write_status(uint32_t offset, const void* from, size_t len) override;
-  void user_interrupt() override { hw_.interrupts.raise(id_, user_event); }
-  void flush_interrupt() override { hw_.interrupts.raise(id_, flush_event); }
+  void user_interrupt() override { events |= user_event; }
+  void flush_interrupt() override { events |= flush_event; }
   void invalidate_tlb() override;
 
  private:
