@@ -76,7 +76,9 @@ export function qemuArgs(options: VmOptions, { image, initrd, accel, gpu: path }
     '-accel',
     accel === 'tcg' ? 'tcg,thread=multi' : 'kvm',
     '-cpu',
-    accel === 'tcg' ? 'max' : 'host',
+    // i915's error capture copies pages out of the aperture, a register access each unit: a guest
+    // that believes byte copies to be fast copies bytes.
+    accel === 'tcg' ? 'max,-erms,-fsrm' : 'host',
     '-smp',
     // CPUs of two nodes must not be of one socket: the kernel warns.
     options.numa ? `${options.cpus},sockets=${options.cpus},cores=1,threads=1` : `${options.cpus}`,
