@@ -31,6 +31,8 @@ const STOP_BOUND = 4000;
 const SPLAT_GRACE = 2000;
 /** More than the run's own watchdogs need (lib/stress/run.ts). */
 const STALL_BOUND = 60_000;
+/** A guest may complain without end. */
+const MAX_SPLATS = 64;
 const SIGINT = 2;
 const SAID_LENGTH = 4000;
 
@@ -55,7 +57,7 @@ class Log {
 
   #keep(found: readonly Splat[]): void {
     for (const splat of found) {
-      this.splats.push(splat);
+      if (this.splats.length < MAX_SPLATS) this.splats.push(splat);
       if (splat.severity !== 'fatal' || this.fatal) continue;
       this.fatal = splat;
       this.fatalAt = performance.now();
