@@ -19,7 +19,7 @@ export function vm() {
   if (status !== 0) process.exitCode = 1;
 }
 
-/** One boot, ms from QEMU's start until i915 has bound. Throws with what went wrong. */
+/** One boot, ms until i915 has bound. Throws with what went wrong. */
 async function boot(kernel, options) {
   const detector = new SplatDetector();
   const splats = [];
