@@ -146,7 +146,17 @@ describe('a run that is ended', () => {
   test.each(['SIGKILL', 'SIGSEGV'] as const)(
     'the process of the run dies by %s: a violation, with the last operations of each thread',
     async (signal) => {
-      const run = start(['run', '--device', 'soft', '--seconds', '60', '--json', '-']);
+      const run = start([
+        'run',
+        '--device',
+        'soft',
+        '--seconds',
+        '60',
+        '--at-once',
+        '128',
+        '--json',
+        '-',
+      ]);
       const runner = await runnerOf(run.pid);
       await running(run);
       process.kill(runner, signal);

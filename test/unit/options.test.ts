@@ -122,7 +122,7 @@ describe('what is refused, and what is said', () => {
     ['stressors', stressorNames.map((n) => `-${n}`).join(','), '--stressors: expected one or more'],
     ['faults', 'gremlins', '--fault: expected faults, not "gremlins": skip-retry'],
     ['strategy', 'hope', '--strategy: expected one of interval'],
-    ['device', 'renderD128', '--device: expected auto, soft, or the path of a DRM node'],
+    ['device', 'renderD128', '--device: expected auto, soft, vm, or the path of a DRM node'],
     ['era', 'stone', '--era: expected auto, waits or no-wait'],
   ];
   test.each(cases)('%s %j', (name, text, message) => {
