@@ -3,16 +3,30 @@
 
 namespace i915u::sync {
 
-void RwSemaphore::wait(std::unique_lock<std::mutex>& l, bool writer) {
+std::unique_lock<std::mutex> RwSemaphore::own() {
+  return scheduler ? std::unique_lock<std::mutex>() : std::unique_lock(m_);
+}
+
+void RwSemaphore::step(Op::Act act, Where w) {
+  if (scheduler) scheduler->step({act, id_, cls_->name, w}, nullptr, nullptr);
+}
+
+void RwSemaphore::stand_in_line(std::unique_lock<std::mutex>& l, bool writer, Where w) {
   Waiter me{writer};
   Waiter** end = &first_;
   while (*end) end = &(*end)->next;
   *end = &me;
-  me.cv.wait(l, [&] { return me.granted; });
+  if (scheduler)
+    scheduler->step(
+        {Op::wait, id_, cls_->name, w},
+        [](const void* p) { return static_cast<const Waiter*>(p)->granted; }, &me);
+  else
+    me.cv.wait(l, [&] { return me.granted; });
 }
 
 // Notified under the lock: a waiter's node is gone as soon as it may run.
 void RwSemaphore::grant() {
+  if (scheduler) scheduler->touch(id_);
   if (writer_ || !first_) return;
   if (first_->writer) {
     if (readers_) return;
@@ -35,43 +49,57 @@ void RwSemaphore::grant() {
   }
 }
 
-void RwSemaphore::down_read(Where) {
-  std::unique_lock l(m_);
+void RwSemaphore::down_read(Where w) {
+  lockdep::acquire(*cls_, this, lockdep::Mode::read, false, w);
+  step(Op::lock_read, w);
+  auto l = own();
   if (!writer_ && !first_)
     readers_++;
   else
-    wait(l, false);
+    stand_in_line(l, false, w);
 }
 
-bool RwSemaphore::down_read_trylock(Where) {
-  std::lock_guard l(m_);
-  if (writer_ || first_) return false;
-  readers_++;
+bool RwSemaphore::down_read_trylock(Where w) {
+  step(Op::try_lock, w);
+  {
+    const auto l = own();
+    if (writer_ || first_) return false;
+    readers_++;
+  }
+  lockdep::acquire(*cls_, this, lockdep::Mode::read, true, w);
   return true;
 }
 
 void RwSemaphore::up_read() {
-  std::lock_guard l(m_);
+  lockdep::release(*cls_, this);
+  const auto l = own();
   if (--readers_ == 0) grant();
 }
 
-void RwSemaphore::down_write(Where) {
-  std::unique_lock l(m_);
+void RwSemaphore::down_write(Where w) {
+  lockdep::acquire(*cls_, this, lockdep::Mode::write, false, w);
+  step(Op::lock, w);
+  auto l = own();
   if (!writer_ && !readers_ && !first_)
     writer_ = true;
   else
-    wait(l, true);
+    stand_in_line(l, true, w);
 }
 
-bool RwSemaphore::down_write_trylock(Where) {
-  std::lock_guard l(m_);
-  if (writer_ || readers_ || first_) return false;
-  writer_ = true;
+bool RwSemaphore::down_write_trylock(Where w) {
+  step(Op::try_lock, w);
+  {
+    const auto l = own();
+    if (writer_ || readers_ || first_) return false;
+    writer_ = true;
+  }
+  lockdep::acquire(*cls_, this, lockdep::Mode::write, true, w);
   return true;
 }
 
 void RwSemaphore::up_write() {
-  std::lock_guard l(m_);
+  lockdep::release(*cls_, this);
+  const auto l = own();
   writer_ = false;
   grant();
 }

@@ -9,12 +9,14 @@
 #include <mutex>
 
 #include "sync/class.h"
+#include "sync/lockdep.h"
+#include "sync/scheduler.h"
 
 namespace i915u::sync {
 
 class RwSemaphore {
  public:
-  explicit RwSemaphore(const LockClass& cls) : cls_(&cls) {}
+  explicit RwSemaphore(const LockClass& cls) : cls_(&cls), id_(new_object(cls.name)) {}
   RwSemaphore(const RwSemaphore&) = delete;
   RwSemaphore& operator=(const RwSemaphore&) = delete;
 
@@ -33,10 +35,15 @@ class RwSemaphore {
     std::condition_variable cv{};
     Waiter* next = nullptr;
   };
-  void wait(std::unique_lock<std::mutex>& l, bool writer);
+  void stand_in_line(std::unique_lock<std::mutex>& l, bool writer, Where);
   void grant();
+  /// Of the fields below. Under a scheduler nobody is in the way, and it is not taken.
+  std::unique_lock<std::mutex> own();
+  /// A step of the calling thread, which has not begun to stand in line.
+  void step(Op::Act, Where);
 
   const LockClass* cls_;
+  const uint32_t id_;
   std::mutex m_;
   Waiter* first_ = nullptr;  ///< the line; the nodes are on the waiters' stacks
   uint32_t readers_ = 0;     ///< readers that hold it

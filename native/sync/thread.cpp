@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: MIT
 #include "sync/thread.h"
 
+#include <pthread.h>
 #include <signal.h>
 
 namespace i915u::sync {
 
 Thread::Thread(std::string name, std::function<void()> body) {
   if (name.size() > 15) name.resize(15);
+  if (scheduler) {
+    scheduled_ = scheduler->spawn(std::move(name), std::move(body));
+    return;
+  }
   sigset_t all, old;
   sigfillset(&all);
   for (int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT}) sigdelset(&all, fault);

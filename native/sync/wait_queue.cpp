@@ -5,7 +5,44 @@
 
 namespace i915u::sync {
 
-bool WaitQueue::sleep(Mutex& m, uint64_t deadline) {
+struct WaitQueue::Sleeper {
+  bool woken = false;
+  Sleeper* next = nullptr;
+};
+
+// There is no time: a deadline may pass at any moment, and `forever` never.
+bool WaitQueue::scheduled_sleep(Mutex& m, uint64_t deadline, Where w) {
+  Sleeper me;
+  Sleeper** end = &first_;
+  while (*end) end = &(*end)->next;
+  *end = &me;
+  m.unlock();
+  if (deadline == forever)
+    scheduler->step(
+        {Op::wait, id_, m.lock_class().name, w},
+        [](const void* s) { return static_cast<const Sleeper*>(s)->woken; }, &me);
+  else
+    scheduler->step({Op::wait, id_, m.lock_class().name, w}, nullptr, nullptr);
+  for (Sleeper** at = &first_; *at; at = &(*at)->next)
+    if (*at == &me) {
+      *at = me.next;
+      break;
+    }
+  m.lock(w);
+  return me.woken;
+}
+
+void WaitQueue::scheduled_wake(bool all) {
+  scheduler->touch(id_);
+  while (Sleeper* s = first_) {
+    first_ = s->next;
+    s->woken = true;
+    if (!all) break;
+  }
+}
+
+bool WaitQueue::sleep(Mutex& m, uint64_t deadline, Where w) {
+  if (scheduler) return scheduled_sleep(m, deadline, w);
   std::unique_lock<std::mutex> l(m.m_, std::adopt_lock);
   bool in_time = true;
   if (deadline == forever) {

@@ -15,9 +15,9 @@ class WaitQueue {
   /// Waits until `ready()`, which is called with `m` held, as this is. The deadline is absolute, in
   /// now_ns() time; `forever` never comes. Returns whether it is ready.
   template <class Ready>
-  bool wait(Mutex& m, uint64_t deadline, Ready ready, Where = Where::current()) {
+  bool wait(Mutex& m, uint64_t deadline, Ready ready, Where w = Where::current()) {
     while (!ready()) {
-      if (!sleep(m, deadline)) return ready();
+      if (!sleep(m, deadline, w)) return ready();
     }
     return true;
   }
@@ -25,11 +25,27 @@ class WaitQueue {
   void wait(Mutex& m, Ready ready, Where w = Where::current()) {
     wait(m, forever, ready, w);
   }
-  void wake_one() { cv_.notify_one(); }
-  void wake_all() { cv_.notify_all(); }
+  void wake_one() {
+    if (scheduler)
+      scheduled_wake(false);
+    else
+      cv_.notify_one();
+  }
+  void wake_all() {
+    if (scheduler)
+      scheduled_wake(true);
+    else
+      cv_.notify_all();
+  }
 
  private:
-  bool sleep(Mutex& m, uint64_t deadline);  // false: the deadline has passed
+  bool sleep(Mutex& m, uint64_t deadline, Where);  // false: the deadline has passed
+  bool scheduled_sleep(Mutex& m, uint64_t deadline, Where);
+  void scheduled_wake(bool all);
+  struct Sleeper;
+
+  const uint32_t id_ = new_object("wait queue");
+  Sleeper* first_ = nullptr;  ///< under a scheduler; on the sleepers' stacks
   std::condition_variable cv_;
 };
 
