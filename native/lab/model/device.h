@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: MIT
+// The lab's device: userptr objects, submissions as i915's execbuf makes them, and a GPU.
+//
+// What is checked, by whom it is broken at once:
+//   - established: a request becomes visible to the GPU (submit(), with the object lock and, since
+//     5.13, notifier_lock held for reading). None of its pages may be in an invalidate whose start
+//     has returned and whose end was not called: mmu_notifier.h allows no new secondary mapping of
+//     the range there. And each of its frames must be the one that the process has at that page,
+//     writable if the GPU writes: else the lookup was before an invalidate that has passed, and
+//     what the GPU writes is lost, or goes to somebody else. Looking pages up inside an invalidate
+//     is no fault as long as they are not used.
+//   - GPU write: never to a freed frame, nor to one that is not pinned. Where the strategy's
+//     notifier waits, not to a page of which an invalidate has begun since the request became
+//     visible. Where it does not (6.8), only those requests write there, to frames that they have
+//     pinned.
+//   - reuse: after an innocent invalidate a submission succeeds, and what it writes the process
+//     reads. Retries are not counted: one that never gets through livelocks.
+//   - the end: no pin, no frame is left once all objects are closed.
+// Deadlock and livelock are the explorer's.
+//
+// Of 4.16: one struct_mutex for all objects, no notifier_lock. Later: a lock per object (its resv).
+// Left out: contexts, relocations, address spaces (one binding an object), fences of the user. A
+// closed object is freed by whoever drops it last, where the kernel has a worker do it.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "lab/model/mm.h"
+#include "soft/strategies/strategy.h"
+#include "sync/thread.h"
+
+namespace i915u::lab {
+
+/// One batch, which writes its tag into each of its pages.
+struct Request {
+  std::vector<LabMm::Use> pages;
+  std::vector<uint32_t> activities;  ///< of its objects
+  int tag = 0;
+  bool done = false;
+};
+
+/// One engine: requests run in the order in which they became visible.
+class Gpu {
+ public:
+  explicit Gpu(LabMm&);
+  ~Gpu();
+  /// In a step of the caller's.
+  void run(std::shared_ptr<Request>);
+
+ private:
+  void loop();
+  LabMm& mm_;
+  const uint32_t queue_;
+  std::deque<std::shared_ptr<Request>> requests_;
+  bool stop_ = false;
+  sync::Thread thread_;
+};
+
+struct Era {
+  bool struct_mutex;  ///< 4.16: one lock for all objects, and no notifier_lock
+  static Era of(const std::string& strategy);
+};
+
+class LabHost final : public soft::StrategyHost {
+ public:
+  LabHost(LabMm&, Era, uint32_t faults);
+  soft::Mm& mm() override { return lab_mm; }
+  sync::RwLock& notifier_lock() override { return notifier_lock_; }
+  bool fault(soft::Fault f) override { return faults_ & f; }
+
+  LabMm& lab_mm;
+  const Era era;
+  sync::Mutex struct_mutex;
+
+ private:
+  const uint32_t faults_;
+  sync::RwLock notifier_lock_;
+};
+
+class LabObject final : public soft::Userptr, public std::enable_shared_from_this<LabObject> {
+ public:
+  LabObject(LabHost&, soft::Strategy&, int page, int n);
+  ~LabObject() override;
+  int create() { return strategy_.create(*this); }
+
+  sync::Mutex& object_lock() override { return host_.era.struct_mutex ? host_.struct_mutex : own_; }
+  std::weak_ptr<soft::Userptr> weak() override { return weak_from_this(); }
+  int unbind() override;
+  void wait_idle() override;
+  void put_pages() override;
+  bool will_need() const override { return true; }
+
+  const int page, n;
+  const uint32_t activity;  ///< the requests below; Scheduler's object
+  std::vector<std::shared_ptr<Request>> requests;
+  bool bound = false;  ///< object_lock
+
+ private:
+  /// A step; null if all are done.
+  std::vector<std::shared_ptr<Request>> busy();
+  void wait(const std::vector<std::shared_ptr<Request>>&);
+
+  LabHost& host_;
+  soft::Strategy& strategy_;
+  sync::Mutex own_;
+};
+
+using Objects = std::vector<std::shared_ptr<LabObject>>;
+
+/// One try of an execbuf. 0 with *out, or -errno.
+int submit(LabHost&, soft::Strategy&, Gpu&, const Objects&, int tag, std::shared_ptr<Request>* out);
+/// Until it is done.
+void wait(const Request&);
+
+}  // namespace i915u::lab

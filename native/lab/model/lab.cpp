@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: MIT
+#include "lab/model/lab.h"
+
+#include <cerrno>
+
+#include "lab/model/step.h"
+#include "sync/clock.h"
+
+namespace i915u::lab {
+
+static std::string errno_name(int err) {
+  switch (-err) {
+    case EAGAIN:
+      return "EAGAIN";
+    case EFAULT:
+      return "EFAULT";
+    case ENOENT:
+      return "ENOENT";
+    default:
+      return "errno " + std::to_string(-err);
+  }
+}
+
+Lab::Lab(const soft::StrategyName& name, const Scenario& scenario, uint32_t faults)
+    : name_(name), scenario_(scenario), faults_(faults) {}
+
+Lab::~Lab() {
+  more.reset();
+  objects_.clear();
+  strategy_.reset();
+  gpu_.reset();
+}
+
+void Lab::setup() {
+  handles_ = sync::new_object("handles");
+  mm_ = std::make_unique<LabMm>(scenario_.pages, name_.waits);
+  host_ = std::make_unique<LabHost>(*mm_, Era::of(name_.name), faults_);
+  gpu_ = std::make_unique<Gpu>(*mm_);
+  strategy_ = name_.make(*host_);
+  for (int p = 0; p < scenario_.pages; p++) mm_->populate(p);
+  scenario_.setup(*this);
+}
+
+void Lab::check() {
+  if (scenario_.after) scenario_.after(*this);
+  more.reset();
+  objects_.clear();
+  strategy_.reset();  // its workers end
+  gpu_.reset();
+  mm_->check();
+}
+
+int Lab::object(int page, int n) {
+  auto o = std::make_shared<LabObject>(*host_, *strategy_, page, n);
+  if (int err = o->create()) explore::fail("GEM_USERPTR: " + errno_name(err));
+  objects_.push_back(std::move(o));
+  return static_cast<int>(objects_.size()) - 1;
+}
+
+void Lab::close(int handle) {
+  step(sync::Op::store, handles_, "handles");
+  const auto last = std::exchange(objects_[handle], nullptr);
+}
+
+int Lab::submit(std::initializer_list<int> handles, std::shared_ptr<Request>* out) {
+  std::shared_ptr<Request> r;
+  const int tag = ++tag_;
+  for (;;) {
+    Objects objects;
+    if (closes_) step(sync::Op::load, handles_, "handles");
+    for (int h : handles) {
+      if (!objects_[h]) return -ENOENT;
+      objects.push_back(objects_[h]);
+    }
+    const int err = lab::submit(*host_, *strategy_, *gpu_, objects, tag, &r);
+    if (err != -EAGAIN) {
+      if (out) *out = std::move(r);
+      return err;
+    }
+    objects.clear();
+    sync::yield();
+  }
+}
+
+void Lab::read_back(const LabObject& o, const Request& r, const std::string& after) {
+  for (int p = o.page; p < o.page + o.n; p++)
+    if (mm_->content(p) != r.tag)
+      explore::fail("lost write: " + after +
+                    " the process does not read what the GPU wrote to page " + std::to_string(p));
+}
+
+void Lab::must_work(int handle, const char* after) {
+  std::shared_ptr<Request> r;
+  if (int err = submit({handle}, &r))
+    explore::fail(std::string("an object no longer works after ") + after + ": " + errno_name(err));
+  wait(*r);
+  read_back(*objects_[handle], *r, std::string("after ") + after);
+}
+
+void Lab::submit_or_refused(int handle) {
+  std::shared_ptr<Request> r;
+  if (submit({handle}, &r)) return;
+  wait(*r);
+  read_back(*objects_[handle], *r, "in the end");
+}
+
+}  // namespace i915u::lab

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: MIT
+// The model's own steps, beside those of native/sync's primitives.
+#pragma once
+
+#include "sync/scheduler.h"
+
+namespace i915u::lab {
+
+inline void step(sync::Op::Act act, uint32_t object, const char* what,
+                 sync::Where w = sync::Where::current()) {
+  if (sync::scheduler) sync::scheduler->step({act, object, what, w}, nullptr, nullptr);
+}
+
+/// Until ready(), which stays true and depends on the object alone.
+template <class Ready>
+void wait(uint32_t object, const char* what, const Ready& ready,
+          sync::Where w = sync::Where::current()) {
+  if (sync::scheduler)
+    sync::scheduler->step(
+        {sync::Op::wait, object, what, w},
+        [](const void* r) { return (*static_cast<const Ready*>(r))(); }, &ready);
+}
+
+inline void touch(uint32_t object) {
+  if (sync::scheduler) sync::scheduler->touch(object);
+}
+
+enum class Act { look_up, fault, change, end, visible, gpu_write, read };
+/// "page 1: gpu write"; lives as long as the program.
+const char* page_label(Act, int page);
+
+}  // namespace i915u::lab
