@@ -5,11 +5,11 @@
 import { z } from 'zod';
 import { optionsSchema } from './options.js';
 
-export const decimal = z.codec(z.string().regex(/^-?\d+$/), z.bigint(), {
+export const decimal = z.codec(z.string().regex(/^-?\d{1,20}$/), z.bigint(), {
   decode: (text) => BigInt(text),
   encode: String,
 });
-export const hex = z.codec(z.string().regex(/^0x[0-9a-f]+$/), z.bigint(), {
+export const hex = z.codec(z.string().regex(/^0x[0-9a-f]{1,16}$/), z.bigint(), {
   decode: (text) => BigInt(text),
   encode: (value) => `0x${value.toString(16)}`,
 });

@@ -4,7 +4,9 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { type KernelLog, watchKernelLog } from '../kernel/local.js';
 import { assemble, type End } from './assemble.js';
+import { withLocalLog } from './kernel-log.js';
 import { makeOptions, type Options, type OptionsInput } from './options.js';
 import { encodeRequest, type FromRunner, runnerStatus, type ToRunner } from './protocol.js';
 import type { Result } from './result.js';
@@ -221,6 +223,7 @@ export async function runStress(input: OptionsInput, hooks: RunHooks = {}): Prom
   const begunNs = process.hrtime.bigint();
   const board = stress.boardCreate();
   const alarm = new Alarm();
+  let log: KernelLog | string | undefined;
   hooks.signal?.addEventListener('abort', alarm.ring);
   try {
     const child = new Child(options, board, alarm);
@@ -230,6 +233,10 @@ export async function runStress(input: OptionsInput, hooks: RunHooks = {}): Prom
     while (!end && !child.ended) {
       await alarm.sleep(watch.tick);
       snapshot = stress.boardSnapshot(board);
+      // A model has no kernel that could complain, and in a guest the host reads along.
+      if (child.device && child.device.name !== 'soft' && !process.env.I915_USERPTR_IN_VM)
+        log ??= watchKernelLog(options.seed);
+      if (typeof log === 'object') log.poll();
       if (child.ended) break;
       hooks.onProgress?.({ options, device: child.device, begunNs, snapshot });
       end = watch.step(snapshot, hooks.signal?.aborted ?? false);
@@ -243,9 +250,13 @@ export async function runStress(input: OptionsInput, hooks: RunHooks = {}): Prom
         `the run did not end within ${STOP_BOUND} ms of the interrupt and was killed: the checks at its end (content, pins, leaks) were not made`,
       );
     if (!buried) notes.push(`process ${child.pid} hangs in the kernel: SIGKILL does not end it`);
+    if (typeof log === 'string') notes.push(log);
     const device = child.device ?? { name: options.device, why: '' };
-    return assemble({ options, device, startedAt, begunNs, snapshot, end, notes });
+    const result = assemble({ options, device, startedAt, begunNs, snapshot, end, notes });
+    if (typeof log !== 'object') return result;
+    return withLocalLog(result, log.end(), snapshot.startNs || begunNs);
   } finally {
+    if (typeof log === 'object') log.end();
     hooks.signal?.removeEventListener('abort', alarm.ring);
     closeSync(board);
   }

@@ -7,8 +7,9 @@ import { fileURLToPath } from 'node:url';
 import { parseKmsg } from '../kernel/kmsg.js';
 import { type Splat, SplatDetector } from '../kernel/splat.js';
 import { assemble, commandText, type End } from '../stress/assemble.js';
+import { withKernelLog } from '../stress/kernel-log.js';
 import { makeOptions, type Options, type OptionsInput, replayArgs } from '../stress/options.js';
-import { exitStatus, type Result, type ResultViolation } from '../stress/result.js';
+import type { Result } from '../stress/result.js';
 import type { Progress } from '../stress/run.js';
 import { emptySnapshot } from '../stress/snapshot.js';
 import { parseStreamLine } from '../stress/stream.js';
@@ -255,19 +256,12 @@ function conclude(machine: Machine, of: Concluded): Result {
           notes: [],
         });
   const startUs = Number(told.progress?.snapshot.startNs ?? 0n) / 1000;
-  const violations = log.splats
-    .filter((s) => s.severity !== 'notice')
-    .map((s) => splatViolation(s, startUs));
-  const notes = [...problems, ...base.notes];
+  const judged = withKernelLog(base, log.splats, startUs);
+  const notes = [...problems, ...judged.notes];
   if (machine.lostKmsg)
     notes.push("parts of the guest's log were overwritten before they were read");
-  for (const splat of log.splats.filter((s) => s.severity === 'notice'))
-    notes.push(`the guest's log: ${splat.title}`);
-  const total = base.violationsTotal + violations.length;
-  const verdict = violations.length ? worse(base, violations, total) : {};
   return {
-    ...base,
-    ...verdict,
+    ...judged,
     device,
     notes,
     host: { ...base.host, kernel: kernel.release, cpus: vm.cpus },
@@ -275,8 +269,6 @@ function conclude(machine: Machine, of: Concluded): Result {
       ...vmReplayArgs(vm),
       ...replayArgs(options).slice(2), // without --device
     ]),
-    violationsTotal: total,
-    violations: [...base.violations, ...violations],
     vm: {
       kernel: kernel.name,
       image: kernel.image,
@@ -290,31 +282,3 @@ function conclude(machine: Machine, of: Concluded): Result {
     },
   };
 }
-
-/** The kernel log's part in a verdict. */
-function worse(base: Result, violations: ResultViolation[], total: number): Partial<Result> {
-  const titles = [...new Set(violations.map((v) => v.text))].slice(0, 3).join('; ');
-  const why =
-    base.verdict === 'fail'
-      ? `${base.why}; kernel log: ${titles}`
-      : `${total} ${total === 1 ? 'violation' : 'violations'}: kernel log: ${titles}`;
-  return { verdict: 'fail', why, exitStatus: exitStatus.fail };
-}
-
-/** What a guest says its clock is may be no number that can be. */
-const nanoseconds = (us: number) => BigInt(Math.round(Number.isFinite(us) ? us * 1000 : 0));
-
-/** The kernel's time stamps and the run's are of nearly the same clock. */
-const splatViolation = (splat: Splat, startUs: number): ResultViolation => ({
-  kind: 'kernel log',
-  text: splat.title,
-  thread: '',
-  cell: null,
-  ns: nanoseconds((splat.us ?? startUs) - startUs),
-  addr: null,
-  page: null,
-  expected: null,
-  found: null,
-  where: splat.lines.join('\n'),
-  around: [],
-});
