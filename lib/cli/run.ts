@@ -16,6 +16,7 @@ import {
 import { type Result, resultToJson } from '../stress/result.js';
 import { type Progress, runStress } from '../stress/run.js';
 import { progressLine, resultLine } from '../stress/stream.js';
+import { interruptible } from './interrupt.js';
 import { listText } from './list.js';
 
 const after = `
@@ -117,14 +118,11 @@ export async function withOutput(
 ): Promise<number> {
   if (json !== undefined && json !== '-') checkWritable(json);
   const words = json === '-' ? process.stderr : process.stdout;
-  const controller = new AbortController();
   const view = quiet || ndjson ? undefined : progressView(process.stderr);
   const lines = ndjson ? everyHalfSecond() : undefined;
-  const off = onInterrupt(() => controller.abort());
-  let result: Result;
-  try {
-    result = await run({
-      signal: controller.signal,
+  const result = await interruptible((signal) =>
+    run({
+      signal,
       onProgress: (progress) => {
         view?.show(progress);
         lines?.(progress);
@@ -132,11 +130,8 @@ export async function withOutput(
       say: (what) => {
         if (view) process.stderr.write(`${what}\n`);
       },
-    });
-  } finally {
-    view?.end();
-    off();
-  }
+    }),
+  ).finally(() => view?.end());
   if (ndjson) {
     await written(process.stdout, resultLine(result));
     return result.exitStatus;
@@ -156,21 +151,6 @@ function everyHalfSecond(): (progress: Progress) => void {
     if (now < next) return;
     next = now + 500;
     process.stdout.write(progressLine(progress));
-  };
-}
-
-/** The first signal interrupts the run; a second ends this process, and the run with it. */
-export function onInterrupt(interrupt: (signal: NodeJS.Signals) => void): () => void {
-  const numbers = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 } as const;
-  let before = false;
-  const handle = (signal: NodeJS.Signals) => {
-    if (before) process.exit(128 + numbers[signal as keyof typeof numbers]);
-    before = true;
-    interrupt(signal);
-  };
-  for (const signal of Object.keys(numbers)) process.on(signal, handle);
-  return () => {
-    for (const signal of Object.keys(numbers)) process.off(signal, handle);
   };
 }
 

@@ -3,7 +3,7 @@ import { Command } from 'commander';
 import { exitStatus } from '../../stress/result.js';
 import { benchVm, type Measure } from '../../vm/bench.js';
 import { parseVmFlags, type VmFlagsGiven } from '../../vm/options.js';
-import { onInterrupt } from '../run.js';
+import { interruptible } from '../interrupt.js';
 import { addVmOptions, splitFlags } from './flags.js';
 
 const after = `
@@ -35,20 +35,18 @@ export function vmBenchCommand(ends: (status: number) => void): Command {
     .action(async (given: BenchFlags) => {
       const { vm: flags, rest } = splitFlags(given);
       const vm = parseVmFlags(flags);
-      const controller = new AbortController();
-      const off = onInterrupt(() => controller.abort());
       const measures: Measure[] = [];
       let subject = '';
       const say = (line: string) => {
         if (!rest.json) process.stdout.write(`${line}\n`);
       };
-      try {
-        await benchVm(
+      await interruptible((signal) =>
+        benchVm(
           vm,
           // performance.now() counts from the start of the process.
           { begun: 0, cpus: flags.cpus === undefined ? CPUS : [vm.cpus] },
           {
-            signal: controller.signal,
+            signal,
             onProgress: (what) => process.stderr.write(`${what}\n`),
             onSubject: (text) => {
               subject = text;
@@ -59,10 +57,8 @@ export function vmBenchCommand(ends: (status: number) => void): Command {
               say(measureText(measure));
             },
           },
-        );
-      } finally {
-        off();
-      }
+        ),
+      );
       if (rest.json) process.stdout.write(`${JSON.stringify({ subject, measures }, null, 2)}\n`);
       ends(exitStatus.pass);
     });

@@ -3,12 +3,8 @@
 import { InvalidArgumentError, Option } from 'commander';
 import { driverFaults } from '../../vm/faults.js';
 import { BuildError, type BuildOptions, type Step } from '../../vm/make.js';
-
-interface Terminal {
-  isTTY?: boolean;
-  columns?: number;
-  write(text: string): unknown;
-}
+import { interruptible } from '../interrupt.js';
+import { lineView, type Terminal } from './line-view.js';
 
 /** 75: "1:15" */
 const clock = (seconds: number) =>
@@ -22,48 +18,27 @@ export function stepText({ what, done, total }: Step, seconds: number): string {
 
 const PLAIN_EVERY_S = 15;
 
-/** One line that is written over on a terminal; elsewhere one now and then, and each new phase. */
+/** Tells where a build is. */
 export function stepView(out: Terminal, now = () => performance.now()) {
   const start = now();
-  let last = -Infinity;
+  const view = lineView(out, PLAIN_EVERY_S, now);
   return {
-    show(step: Step): void {
-      const seconds = (now() - start) / 1000;
-      const text = stepText(step, seconds);
-      if (out.isTTY) out.write(`\r${text.slice(0, (out.columns ?? 80) - 1)}\x1b[K`);
-      else if (seconds - last >= PLAIN_EVERY_S) {
-        last = seconds;
-        out.write(`${text}\n`);
-      }
-    },
-    end(): void {
-      if (out.isTTY) out.write('\r\x1b[K');
-    },
+    show: (step: Step) => view.show(stepText(step, (now() - start) / 1000)),
+    end: view.end,
   };
 }
 
-/**
- * Runs a build with its progress on stderr. The first Ctrl-C ends it, with make's process group; a
- * second ends this process, which takes them with it.
- */
+/** Runs a build with its progress on stderr; a Ctrl-C ends it, with make's process group. */
 export async function building<T>(work: (options: BuildOptions) => Promise<T>): Promise<T> {
   const view = stepView(process.stderr);
-  const controller = new AbortController();
-  const numbers = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 } as const;
-  const handle = (signal: NodeJS.Signals) => {
-    if (controller.signal.aborted) process.exit(128 + numbers[signal as keyof typeof numbers]);
-    controller.abort();
-  };
-  for (const name of Object.keys(numbers)) process.on(name, handle);
   try {
-    return await work({ signal: controller.signal, progress: (step) => view.show(step) });
+    return await interruptible((signal) => work({ signal, progress: view.show }));
   } catch (e) {
     view.end();
     if (e instanceof BuildError) process.stderr.write(`${e.lines.join('\n')}\n`);
     throw e;
   } finally {
     view.end();
-    for (const name of Object.keys(numbers)) process.off(name, handle);
   }
 }
 

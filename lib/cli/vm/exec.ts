@@ -9,7 +9,7 @@ import { kernelOf, Machine } from '../../vm/machine.js';
 import { parseVmFlags, type VmFlagsGiven } from '../../vm/options.js';
 import { prepare } from '../../vm/prepare.js';
 import { guestEnv } from '../../vm/run.js';
-import { onInterrupt } from '../run.js';
+import { onInterrupt } from '../interrupt.js';
 import { addVmOptions, splitFlags } from './flags.js';
 
 interface ExecFlags extends VmFlagsGiven {
@@ -82,6 +82,7 @@ async function execIn(argv: string[], given: ExecFlags, terminal: boolean): Prom
   });
   try {
     for (const problem of await prepare(machine)) say(problem);
+    if (controller.signal.aborted) throw new VmError('interrupted');
     const { rows = 24, columns = 80 } = process.stdout;
     running = await machine.guest.exec(argv, {
       cwd: process.cwd(),
@@ -103,6 +104,9 @@ async function execIn(argv: string[], given: ExecFlags, terminal: boolean): Prom
     } finally {
       restore();
     }
+  } catch (e) {
+    // What a machine says that was stopped on the way is not what happened.
+    throw controller.signal.aborted && !running ? new VmError('interrupted') : e;
   } finally {
     off();
     await machine.stop();
