@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { packageRoot } from '../../lib/native.js';
 import { type Result, resultFromJson } from '../../lib/stress/result.js';
 
-const main = join(packageRoot, 'dist/cli/main.js');
+export const main = join(packageRoot, 'dist/cli/main.js');
 
 export interface Ended {
   status: number | null;

@@ -34,13 +34,15 @@ const failed = (report: Report) =>
     .map(({ fullName, failureMessages }) => `${fullName}: ${failureMessages[0]?.split('\n')[0]}`);
 
 describe.skipIf(noVm)('kernels', () => {
-  test.each(kernels)('%s', { timeout: 8 * MINUTES }, async (release) => {
+  test.each(kernels)('%s', { timeout: 12 * MINUTES }, async (release) => {
     const { machine, splats, lines, sh } = await boot({ kernel: release });
     expect(splats, 'i915 binds in silence').toEqual([]);
     expect(lines.some((line) => /Initialized i915/.test(line))).toBe(true);
     expect((await sh('uname -r')).stdout.trim()).toBe(release);
 
-    const { stdout } = await sh(suite("test/contract --exclude '**/hang.test.ts'"));
+    // Its hangs take minutes, as each waits for the driver's patience: on the newest kernel alone.
+    const most = release === kernels[0] ? '' : " --exclude '**/hang.test.ts'";
+    const { stdout } = await sh(suite(`test/contract${most}`));
     let report: Report;
     try {
       report = JSON.parse(stdout);

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { type Result, resultFromJson } from '../../lib/stress/result.js';
-import { cli, type Ended, start, until } from '../stress/cli.js';
+import { cli, type Ended, main, start, until } from '../stress/cli.js';
 import { kernel, kernels, MINUTES, noVm } from './vm.js';
 
 const old = kernel('6.1');
@@ -95,6 +95,25 @@ describe.skipIf(noVm)('vm run', () => {
     // Submissions went on after it.
     const submissions = result.threads.filter((t) => t.kind === 'submit');
     expect(submissions.reduce((n, t) => n + t.ops, 0)).toBeGreaterThan(60);
+  });
+
+  test('a run on a node reads the log of its own kernel, as on hardware', {
+    timeout: 4 * MINUTES,
+  }, async () => {
+    const { stdout, stderr, status } = await start([
+      ...['vm', 'exec', ...(old ? ['--kernel', old] : []), '--gpu-hang', 'bcs0:40', '--'],
+      ...['env', '-u', 'I915_USERPTR_IN_VM', process.execPath, main],
+      ...['run', '--device', '/dev/dri/renderD128', '--seconds', '25'],
+      ...['--stressors', 'munmap,mmap', '--json', '-'],
+    ]).ended;
+    expect(status, stderr).toBe(1);
+    const result = resultFromJson(JSON.parse(stdout));
+    expect(result.vm).toBeNull();
+    const log = result.violations.filter((v) => v.kind === 'kernel log');
+    expect(log.map((v) => v.text).join('\n')).toMatch(/GPU HANG|[Rr]eset/);
+    // It came while the run went on.
+    expect(Number(log[0]?.ns)).toBeGreaterThan(0);
+    expect(Number(log[0]?.ns)).toBeLessThan(60e9);
   });
 
   test('Ctrl-C ends it with a verdict for what ran', { timeout: 3 * MINUTES }, async () => {
