@@ -11,22 +11,45 @@ void RwSemaphore::step(Op::Act act, Where w) {
   if (scheduler) scheduler->step({act, id_, cls_->name, w}, nullptr, nullptr);
 }
 
+void RwSemaphore::taken(bool read) {
+  if (scheduler) scheduler->taken(id_, cls_->name, read);
+}
+
+void RwSemaphore::released(bool read) {
+  if (!scheduler) return;
+  scheduler->touch(id_, read);
+  scheduler->released(id_);
+}
+
+void RwSemaphore::leave_line(const Waiter* me) {
+  for (Waiter** at = &first_; *at; at = &(*at)->next)
+    if (*at == me) {
+      *at = me->next;
+      return;
+    }
+}
+
 void RwSemaphore::stand_in_line(std::unique_lock<std::mutex>& l, bool writer, Where w) {
   Waiter me{writer};
   Waiter** end = &first_;
   while (*end) end = &(*end)->next;
   *end = &me;
-  if (scheduler)
-    scheduler->step(
-        {Op::wait, id_, cls_->name, w},
-        [](const void* p) { return static_cast<const Waiter*>(p)->granted; }, &me);
-  else
+  if (!scheduler) {
     me.cv.wait(l, [&] { return me.granted; });
+    return;
+  }
+  struct Leave {  // where the wait is given up; a granted waiter is in no line
+    RwSemaphore& s;
+    const Waiter* me;
+    ~Leave() { s.leave_line(me); }
+  } leave{*this, &me};
+  scheduler->step(
+      {Op::wait, id_, cls_->name, w},
+      [](const void* p) { return static_cast<const Waiter*>(p)->granted; }, &me);
 }
 
 // Notified under the lock: a waiter's node is gone as soon as it may run.
 void RwSemaphore::grant() {
-  if (scheduler) scheduler->touch(id_);
   if (writer_ || !first_) return;
   if (first_->writer) {
     if (readers_) return;
@@ -57,15 +80,17 @@ void RwSemaphore::down_read(Where w) {
     readers_++;
   else
     stand_in_line(l, false, w);
+  taken(true);
 }
 
 bool RwSemaphore::down_read_trylock(Where w) {
-  step(Op::try_lock, w);
+  step(Op::try_lock_read, w);
   {
     const auto l = own();
     if (writer_ || first_) return false;
     readers_++;
   }
+  taken(true);
   lockdep::acquire(*cls_, this, lockdep::Mode::read, true, w);
   return true;
 }
@@ -74,6 +99,7 @@ void RwSemaphore::up_read() {
   lockdep::release(*cls_, this);
   const auto l = own();
   if (--readers_ == 0) grant();
+  released(true);
 }
 
 void RwSemaphore::down_write(Where w) {
@@ -84,6 +110,7 @@ void RwSemaphore::down_write(Where w) {
     writer_ = true;
   else
     stand_in_line(l, true, w);
+  taken(false);
 }
 
 bool RwSemaphore::down_write_trylock(Where w) {
@@ -93,6 +120,7 @@ bool RwSemaphore::down_write_trylock(Where w) {
     if (writer_ || readers_ || first_) return false;
     writer_ = true;
   }
+  taken(false);
   lockdep::acquire(*cls_, this, lockdep::Mode::write, true, w);
   return true;
 }
@@ -102,6 +130,7 @@ void RwSemaphore::up_write() {
   const auto l = own();
   writer_ = false;
   grant();
+  released(false);
 }
 
 }  // namespace i915u::sync

@@ -37,10 +37,13 @@ class RwSemaphore {
   };
   void stand_in_line(std::unique_lock<std::mutex>& l, bool writer, Where);
   void grant();
+  void leave_line(const Waiter*);
   /// Of the fields below. Under a scheduler nobody is in the way, and it is not taken.
   std::unique_lock<std::mutex> own();
   /// A step of the calling thread, which has not begun to stand in line.
   void step(Op::Act, Where);
+  void taken(bool read);
+  void released(bool read);
 
   const LockClass* cls_;
   const uint32_t id_;

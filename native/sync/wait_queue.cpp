@@ -10,12 +10,26 @@ struct WaitQueue::Sleeper {
   Sleeper* next = nullptr;
 };
 
+void WaitQueue::leave(const Sleeper* me) {
+  for (Sleeper** at = &first_; *at; at = &(*at)->next)
+    if (*at == me) {
+      *at = me->next;
+      return;
+    }
+}
+
 // There is no time: a deadline may pass at any moment, and `forever` never.
 bool WaitQueue::scheduled_sleep(Mutex& m, uint64_t deadline, Where w) {
   Sleeper me;
   Sleeper** end = &first_;
   while (*end) end = &(*end)->next;
   *end = &me;
+  struct Leave {  // where the wait is given up; who was woken is in no queue
+    WaitQueue& q;
+    const Sleeper* me;
+    ~Leave() { q.leave(me); }
+  } leave{*this, &me};
+  scheduler->touch(id_);
   m.unlock();
   if (deadline == forever)
     scheduler->step(
@@ -23,11 +37,7 @@ bool WaitQueue::scheduled_sleep(Mutex& m, uint64_t deadline, Where w) {
         [](const void* s) { return static_cast<const Sleeper*>(s)->woken; }, &me);
   else
     scheduler->step({Op::wait, id_, m.lock_class().name, w}, nullptr, nullptr);
-  for (Sleeper** at = &first_; *at; at = &(*at)->next)
-    if (*at == &me) {
-      *at = me.next;
-      break;
-    }
+  leave.q.leave(&me);
   m.lock(w);
   return me.woken;
 }

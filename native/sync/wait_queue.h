@@ -43,6 +43,7 @@ class WaitQueue {
   bool scheduled_sleep(Mutex& m, uint64_t deadline, Where);
   void scheduled_wake(bool all);
   struct Sleeper;
+  void leave(const Sleeper*);
 
   const uint32_t id_ = new_object("wait queue");
   Sleeper* first_ = nullptr;  ///< under a scheduler; on the sleepers' stacks

@@ -7,6 +7,7 @@ WorkQueue::WorkQueue(std::string name, const LockClass& cls)
     : m_(cls), thread_(std::move(name), [this] { run(); }) {}
 
 WorkQueue::~WorkQueue() {
+  const Uncancelled whole;
   {
     Guard g(m_);
     stop_ = true;
