@@ -42,9 +42,13 @@ void Gpu::loop() {
       step(Op::store, mm_.object(use.page), page_label(Act::gpu_write, use.page));
       mm_.gpu_write(use, r->tag);
     }
-    r->done = true;
-    for (uint32_t a : r->activities) touch(a);
+    r->finish();
   }
+}
+
+void Request::finish() {
+  done = true;
+  for (uint32_t a : activities) touch(a);
 }
 
 // --- LabHost
@@ -65,17 +69,13 @@ LabHost::LabHost(LabMm& m, Era e, uint32_t faults)
 // --- LabObject
 
 LabObject::LabObject(LabHost& host, soft::Strategy& strategy, int p, int pages)
-    : page(p),
+    : Userptr(LabMm::addr(p), pages * page_size, false, host.mm().id()),
+      page(p),
       n(pages),
       activity(sync::new_object("requests")),
       host_(host),
       strategy_(strategy),
-      own_(object_lock_class) {
-  ptr = LabMm::addr(p);
-  size = n * page_size;
-  read_only = false;
-  mm = host.mm().id();
-}
+      own_(object_lock_class) {}
 
 // Nobody else can reach it any more, so no lock.
 LabObject::~LabObject() {
@@ -124,13 +124,12 @@ void LabObject::put_pages() {
 
 namespace {
 
-/// The locks of all objects, in one order.
+/// The locks of all objects, in the order of their handles, which the caller keeps.
 class Locks {
  public:
   explicit Locks(const Objects& objects) {
-    for (const auto& o : objects) all_.push_back(&o->object_lock());
-    std::sort(all_.begin(), all_.end());
-    all_.erase(std::unique(all_.begin(), all_.end()), all_.end());
+    for (const auto& o : objects)
+      if (all_.empty() || all_.back() != &o->object_lock()) all_.push_back(&o->object_lock());
     for (; held_ < all_.size(); held_++) all_[held_]->lock();
   }
   ~Locks() {
@@ -174,17 +173,22 @@ int submit(LabHost& host, soft::Strategy& strategy, Gpu& gpu, const Objects& obj
     r->activities.push_back(o->activity);
   }
   NotifierRead read(host);
-  for (const auto& o : objects)
-    if (int err = strategy.submit_done(*o)) return err;
+  // Who waits for the objects waits for it from here on.
+  for (const auto& o : objects) {
+    touch(o->activity);
+    o->requests.push_back(r);
+  }
+  for (const auto& o : objects) {
+    if (int err = strategy.submit_done(*o)) {
+      r->finish();
+      return err;
+    }
+  }
   const int first = r->pages[0].page;
   step(Op::store, host.lab_mm.object(first), page_label(Act::visible, first));
   for (auto& use : r->pages) {
     touch(host.lab_mm.object(use.page));
     host.lab_mm.establish(use, true);
-  }
-  for (const auto& o : objects) {
-    touch(o->activity);
-    o->requests.push_back(r);
   }
   gpu.run(r);
   *out = std::move(r);

@@ -40,6 +40,7 @@ struct Request {
   std::vector<uint32_t> activities;  ///< of its objects
   int tag = 0;
   bool done = false;
+  void finish();
 };
 
 /// One engine: requests run in the order in which they became visible.

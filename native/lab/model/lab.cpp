@@ -82,11 +82,10 @@ int Lab::submit(std::initializer_list<int> handles, std::shared_ptr<Request>* ou
   }
 }
 
-void Lab::read_back(const LabObject& o, const Request& r, const std::string& after) {
-  for (int p = o.page; p < o.page + o.n; p++)
-    if (mm_->content(p) != r.tag)
-      explore::fail("lost write: " + after +
-                    " the process does not read what the GPU wrote to page " + std::to_string(p));
+void Lab::must_read(int page, const std::string& after) {
+  if (mm_->content(page) != tag_)
+    explore::fail("lost write: " + after +
+                  " the process does not read what the GPU wrote to page " + std::to_string(page));
 }
 
 void Lab::must_work(int handle, const char* after) {
@@ -94,14 +93,15 @@ void Lab::must_work(int handle, const char* after) {
   if (int err = submit({handle}, &r))
     explore::fail(std::string("an object no longer works after ") + after + ": " + errno_name(err));
   wait(*r);
-  read_back(*objects_[handle], *r, std::string("after ") + after);
+  for (int p = 0; p < objects_[handle]->n; p++)
+    must_read(objects_[handle]->page + p, std::string("after ") + after);
 }
 
 void Lab::submit_or_refused(int handle) {
   std::shared_ptr<Request> r;
   if (submit({handle}, &r)) return;
   wait(*r);
-  read_back(*objects_[handle], *r, "in the end");
+  must_read(objects_[handle]->page, "in the end");
 }
 
 }  // namespace i915u::lab

@@ -20,6 +20,9 @@ class Lab final : public explore::World {
   void setup() override;
   void check() override;
 
+  /// The page table, for the lanes.
+  std::string show() const { return mm_ ? mm_->show() : ""; }
+
   // --- for scenarios
   LabMm& mm() { return *mm_; }
   LabHost& host() { return *host_; }
@@ -32,10 +35,13 @@ class Lab final : public explore::World {
   void will_close() { closes_ = true; }
   void close(int handle);
   const std::shared_ptr<LabObject>& object_at(int handle) { return objects_[handle]; }
-  /// As a user does: again after -EAGAIN. 0 or -errno; *out may be null.
+  /// As a user does: again after -EAGAIN. In the order of the handles. 0 or -errno; *out may be
+  /// null.
   int submit(std::initializer_list<int> handles, std::shared_ptr<Request>* out = nullptr);
   /// One submission must succeed, and the process must read what it wrote. `after` is for the text.
   void must_work(int handle, const char* after);
+  /// What the last submission wrote is still there.
+  void must_read(int page, const std::string& after);
   /// One submission, which the strategy may refuse, but not do wrongly.
   void submit_or_refused(int handle);
   /// What else the scenario needs to live as long as it does; destroyed once the threads have
@@ -53,7 +59,6 @@ class Lab final : public explore::World {
   std::unique_ptr<LabHost> host_;
   std::unique_ptr<soft::Strategy> strategy_;
   std::unique_ptr<Gpu> gpu_;
-  void read_back(const LabObject&, const Request&, const std::string& after);
   Objects objects_;  ///< by handle; null once closed
 };
 

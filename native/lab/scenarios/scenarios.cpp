@@ -34,7 +34,7 @@ void lookup_invalidate_close(Lab& l) {
 void two_invalidates(Lab& l) {
   submit_thread(l);
   l.thread("madvise", [&l] { l.mm().dontneed(0); });
-  l.thread("migration", [&l] { l.mm().migrate(0); });
+  l.thread("split", [&l] { l.mm().split(0, 1); });
 }
 
 void first_instantiation(Lab& l) {
@@ -96,6 +96,9 @@ void innocent_swap(Lab& l) {
   busy(l);
   l.mm().swap_out(0);
   l.must_work(0, "swap-out");
+  l.close(0);
+  l.mm().swap_out(0);
+  l.must_read(0, "after swap-out of a page that was given back");
 }
 
 void innocent_ksm(Lab& l) {
@@ -173,8 +176,9 @@ const Scenario scenarios[] = {
     {"lookup-invalidate-close",
      "a first submission, an madvise(DONTNEED) of its page, and another thread closes the object",
      1, lookup_invalidate_close, nullptr},
-    {"two-invalidates", "a first submission, and two invalidates of its page at once", 1,
-     two_invalidates, use_again},
+    {"two-invalidates",
+     "a first submission, and two invalidates of its page at once: madvise, and a split", 1,
+     two_invalidates, nullptr},
     {"first-instantiation",
      "the page moves while an object gets its first pages; then it is used again", 1,
      first_instantiation, use_again},
@@ -188,8 +192,9 @@ const Scenario scenarios[] = {
      nullptr},
     {"innocent-thp", "busy pages become a huge page, which is split; the object is used again", 2,
      innocent_thp, nullptr},
-    {"innocent-swap", "a busy page is swapped out; the object is used again", 1, innocent_swap,
-     nullptr},
+    {"innocent-swap",
+     "a busy page is swapped out; the object is used again, and closed before the next swap-out", 1,
+     innocent_swap, nullptr},
     {"innocent-ksm", "KSM merges a busy page with another; the object is used again", 1,
      innocent_ksm, nullptr},
     {"innocent-fork", "a process with a busy page forks and writes; the object is used again", 1,

@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: MIT
+// i915-lab: explores one cell of strategies against scenarios, or replays what was found.
+// It prints NDJSON (run) or text (replay). Exit status: 0 it holds, or the finding is not there any
+// more; 1 a finding; 2 usage; 3 it could not run.
+#include <signal.h>
+
+#include <cerrno>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <exception>
+
+#include "lab/cell.h"
+#include "lab/json.h"
+#include "lab/lanes.h"
+
+using namespace i915u;
+using namespace i915u::lab;
+
+namespace {
+
+enum Exit { holds = 0, finding = 1, bad_usage = 2, cannot_run = 3 };
+
+int usage(const std::string& why = "") {
+  if (!why.empty()) fprintf(stderr, "i915-lab: %s\n", why.c_str());
+  fputs(
+      "usage: i915-lab list --json\n"
+      "       i915-lab run STRATEGY SCENARIO [--break FAULT[,FAULT...]] [--preemptions N]\n"
+      "                [--no-reduction] [--max-executions N] [--seconds S] [--save FILE]\n"
+      "       i915-lab replay FILE\n",
+      stderr);
+  return bad_usage;
+}
+
+int failed(const std::string& why) {
+  fprintf(stderr, "i915-lab: %s\n", why.c_str());
+  return cannot_run;
+}
+
+void print(const Json& json) {
+  puts(json.done().c_str());
+  fflush(stdout);
+}
+
+// --- list
+
+std::string lists() {
+  std::string strategies, scenario_list, faults;
+  const auto add = [](std::string& to, const Json& j) { to += (to.empty() ? "" : ",") + j.done(); };
+  for (const auto* s = soft::strategy_names; s->name; s++)
+    add(strategies, Json().text("name", s->name).text("what", s->what).flag("waits", s->waits));
+  for (const auto* s = scenarios; s->name; s++)
+    add(scenario_list, Json().text("name", s->name).text("what", s->what));
+  for (const auto* f = soft::fault_names; f->name; f++)
+    add(faults, Json().text("name", f->name).text("what", f->what));
+  return Json()
+      .raw("strategies", "[" + strategies + "]")
+      .raw("scenarios", "[" + scenario_list + "]")
+      .raw("faults", "[" + faults + "]")
+      .done();
+}
+
+// --- run
+
+std::string lanes_json(const Lanes& lanes) {
+  std::string steps;
+  for (const auto& s : lanes.steps) {
+    std::string held;
+    for (const auto& locks : s.held) held += (held.empty() ? "" : ",") + json_list(locks);
+    steps += (steps.empty() ? "" : ",") + Json()
+                                              .number("thread", s.thread)
+                                              .text("op", s.op)
+                                              .text("object", s.object)
+                                              .text("where", s.where)
+                                              .raw("held", "[" + held + "]")
+                                              .raw("next", json_list(s.next))
+                                              .text("pages", s.pages)
+                                              .done();
+  }
+  return Json().raw("threads", json_list(lanes.threads)).raw("steps", "[" + steps + "]").done();
+}
+
+int run(const Cell& cell, const explore::Options& options, const std::string& save) {
+  double shown = 0;
+  const explore::Result r = cell.explore(options, [&](const explore::Progress& p) {
+    if (p.seconds - shown < 1) return true;
+    shown = p.seconds;
+    print(Json()
+              .text("type", "progress")
+              .number("executions", p.executions)
+              .number("pruned", p.pruned)
+              .number("steps", p.steps)
+              .seconds("seconds", p.seconds));
+    return true;
+  });
+  Json out;
+  out.text("type", "result")
+      .text("strategy", cell.strategy->name)
+      .text("scenario", cell.scenario->name)
+      .text("break", cell.fault_names())
+      .text("verdict", explore::verdict_name(r.verdict))
+      .flag("exhaustive", r.exhaustive)
+      .flag("within_bound", r.within_bound)
+      .text("stopped", r.stopped)
+      .number("executions", r.executions)
+      .number("steps", r.steps)
+      .number("pruned", r.pruned)
+      .number("longest", r.longest)
+      .seconds("seconds", r.seconds)
+      .text("what", r.what);
+  if (r.verdict != explore::Verdict::holds) {
+    out.number("preemptions", r.preemptions)
+        .flag("minimal", r.minimal)
+        .number("switches", r.counterexample.switches());
+    if (!save.empty()) {
+      if (const auto why = r.counterexample.save(save); !why.empty()) return failed(why);
+      out.text("file", save);
+    }
+    Lanes lanes;
+    const auto again = lanes.record(cell, r.counterexample);
+    if (!again.same)
+      return failed("the finding is not there again: " +
+                    (again.mismatch.empty() ? again.what : again.mismatch));
+    out.raw("lanes", lanes_json(lanes));
+  }
+  print(out);
+  return r.verdict == explore::Verdict::holds ? holds : finding;
+}
+
+bool whole_number(const char* text, uint64_t most, uint64_t* out) {
+  if (*text < '0' || *text > '9') return false;
+  char* end;
+  errno = 0;
+  *out = strtoull(text, &end, 10);
+  return !*end && !errno && *out <= most;
+}
+
+int run(int argc, char** argv) {
+  if (argc < 2) return usage("run: a strategy and a scenario are wanted");
+  explore::Options options;
+  std::string faults, save;
+  for (int i = 2; i < argc; i++) {
+    const std::string name = argv[i];
+    if (name == "--no-reduction") {
+      options.reduce = false;
+      continue;
+    }
+    if (i + 1 == argc) return usage("run: " + name + ": what is that?");
+    const char* value = argv[++i];
+    uint64_t number = 0;
+    char* end = nullptr;
+    if (name == "--break") {
+      faults = value;
+    } else if (name == "--save") {
+      save = value;
+    } else if (name == "--preemptions") {
+      if (!whole_number(value, 1000, &number)) return usage("--preemptions: 0 to 1000");
+      options.preemptions = static_cast<int>(number);
+    } else if (name == "--max-executions") {
+      if (!whole_number(value, UINT64_MAX, &options.max_executions) || !options.max_executions)
+        return usage("--max-executions: a number above 0");
+    } else if (name == "--seconds") {
+      options.seconds = strtod(value, &end);
+      if (end == value || *end || !(options.seconds > 0) || options.seconds > 1e9)
+        return usage("--seconds: a number above 0");
+    } else {
+      return usage("run: " + name + ": what is that?");
+    }
+  }
+  Cell cell;
+  if (const auto why = cell.find(argv[0], argv[1], faults); !why.empty()) return usage(why);
+  return run(cell, options, save);
+}
+
+// --- replay
+
+int replay(const char* file) {
+  explore::Schedule s;
+  if (const auto why = s.load(file); !why.empty()) return failed(why);
+  Cell cell;
+  if (const auto why = cell.find(s.strategy, s.scenario, s.options); !why.empty())
+    return failed(std::string(file) + ": " + why + ": it is from another build");
+  Lanes lanes;
+  const auto r = lanes.record(cell, s);
+  printf("%s in %s%s%s: %s\n%s\n\n%s", s.strategy.c_str(), s.scenario.c_str(),
+         s.options.empty() ? "" : ", broken by ", s.options.c_str(), s.found.c_str(),
+         s.what.c_str(), lanes.text().c_str());
+  if (!r.mismatch.empty()) {
+    fflush(stdout);
+    return failed(std::string(file) + ": does not fit this build: " + r.mismatch);
+  }
+  printf("\n%s%s%s\n", explore::verdict_name(r.verdict), r.what.empty() ? "" : ": ",
+         r.what.c_str());
+  return r.same && r.verdict != explore::Verdict::holds ? finding : holds;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  // Who started it may have had them ignored.
+  signal(SIGINT, SIG_DFL);
+  signal(SIGTERM, SIG_DFL);
+  try {
+    const std::string what = argc > 1 ? argv[1] : "";
+    if (what == "list" && argc == 3 && !strcmp(argv[2], "--json"))
+      return puts(lists().c_str()), fflush(stdout), holds;
+    if (what == "run") return run(argc - 2, argv + 2);
+    if (what == "replay" && argc == 3) return replay(argv[2]);
+    return usage();
+  } catch (const std::exception& e) {
+    return failed(e.what());
+  }
+}
