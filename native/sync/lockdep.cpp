@@ -134,7 +134,7 @@ void release(const LockClass& cls, const void* lock) {
     if (h.lock != lock) {
       // One of several under a nest lock, of which only the first is known.
       bool same = false;
-      if (h.more)
+      if (h.nest)
         for (const auto& id : cls.ids) same |= id.load(std::memory_order_relaxed) == h.id;
       if (!same) continue;
     }

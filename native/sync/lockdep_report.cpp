@@ -23,9 +23,10 @@ const char* mode_text(Mode m) {
   return m == Mode::write ? "write" : m == Mode::read ? "read" : "recursive read";
 }
 
+// The compiler was given the name from native/ or from somewhere else.
 std::string place(Where w) {
   const char* native = strstr(w.file, "native/");
-  return std::string(native ? native : w.file) + ":" + std::to_string(w.line);
+  return (native ? native : std::string("native/") + w.file) + ":" + std::to_string(w.line);
 }
 
 std::string lock_text(uint16_t id, Mode m) {

@@ -15,24 +15,35 @@ namespace i915u::sync {
 /// A sleeping lock, not recursive (kernel: struct mutex).
 class Mutex {
  public:
-  explicit Mutex(const LockClass& cls) : cls_(&cls), id_(new_object(cls.name)) {}
+  enum Tracking { tracked, untracked };
+  /// Untracked: inside another primitive, which tells lockdep itself.
+  explicit Mutex(const LockClass& cls, Tracking t = tracked)
+      : cls_(&cls), id_(new_object(cls.name)), tracked_(t == tracked) {}
   Mutex(const Mutex&) = delete;
   Mutex& operator=(const Mutex&) = delete;
 
   void lock(Where w = Where::current()) {
-    lockdep::acquire(*cls_, this, lockdep::Mode::write, false, w);
-    if (scheduler)
-      scheduled_lock(w);
-    else
-      m_.lock();
+    note_lock(w, 0, nullptr);
+    really_lock(w);
+  }
+  /// Under a lock of the same class that is of another level, 1 to 3 (kernel: mutex_lock_nested).
+  void lock_nested(unsigned subclass, Where w = Where::current()) {
+    note_lock(w, subclass, nullptr);
+    really_lock(w);
+  }
+  /// One of any number of the same class, whose order is seen to under `nest`: a lock or a
+  /// lockdep::Map that is held (kernel: mutex_lock_nest_lock, ww_mutex_lock).
+  void lock_nest(const void* nest, Where w = Where::current()) {
+    note_lock(w, 0, nest);
+    really_lock(w);
   }
   bool try_lock(Where w = Where::current()) {
     const bool got = scheduler ? scheduled_try_lock(w) : m_.try_lock();
-    if (got) lockdep::acquire(*cls_, this, lockdep::Mode::write, true, w);
+    if (got && tracked_) lockdep::acquire(*cls_, this, lockdep::Mode::write, true, w);
     return got;
   }
   void unlock() {
-    lockdep::release(*cls_, this);
+    note_unlock();
     if (scheduler)
       scheduled_unlock();
     else
@@ -42,12 +53,25 @@ class Mutex {
 
  private:
   friend class WaitQueue;
+  void note_lock(Where w, unsigned subclass, const void* nest) {
+    if (tracked_) lockdep::acquire(*cls_, this, lockdep::Mode::write, false, w, subclass, nest);
+  }
+  void note_unlock() {
+    if (tracked_) lockdep::release(*cls_, this);
+  }
+  void really_lock(Where w) {
+    if (scheduler)
+      scheduled_lock(w);
+    else
+      m_.lock();
+  }
   void scheduled_lock(Where);
   bool scheduled_try_lock(Where);
   void scheduled_unlock();
 
   const LockClass* cls_;
   const uint32_t id_;
+  const bool tracked_;
   bool held_ = false;  ///< under a scheduler; else m_ knows
   std::mutex m_;
 };

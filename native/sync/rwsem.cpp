@@ -102,8 +102,8 @@ void RwSemaphore::up_read() {
   released(true);
 }
 
-void RwSemaphore::down_write(Where w) {
-  lockdep::acquire(*cls_, this, lockdep::Mode::write, false, w);
+void RwSemaphore::down_write_nest(const void* nest, Where w) {
+  lockdep::acquire(*cls_, this, lockdep::Mode::write, false, w, 0, nest);
   step(Op::lock, w);
   auto l = own();
   if (!writer_ && !readers_ && !first_)

@@ -23,9 +23,17 @@ class RwSemaphore {
   void down_read(Where = Where::current());
   bool down_read_trylock(Where = Where::current());
   void up_read();
-  void down_write(Where = Where::current());
+  void down_write(Where w = Where::current()) { down_write_nest(nullptr, w); }
+  /// One of any number of the same class, whose order is seen to under `nest`, which is held.
+  void down_write_nest(const void* nest, Where = Where::current());
   bool down_write_trylock(Where = Where::current());
   void up_write();
+  /// Here it would be taken, were there need: lockdep sees it all the same (kernel:
+  /// might_lock_read).
+  void might_read(Where w = Where::current()) {
+    lockdep::acquire(*cls_, this, lockdep::Mode::read, false, w);
+    lockdep::release(*cls_, this);
+  }
   const LockClass& lock_class() const { return *cls_; }
 
  private:

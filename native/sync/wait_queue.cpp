@@ -53,6 +53,9 @@ void WaitQueue::scheduled_wake(bool all) {
 
 bool WaitQueue::sleep(Mutex& m, uint64_t deadline, Where w) {
   if (scheduler) return scheduled_sleep(m, deadline, w);
+  // Taken anew when it wakes: under whatever else the sleeper holds.
+  m.note_unlock();
+  m.note_lock(w, 0, nullptr);
   std::unique_lock<std::mutex> l(m.m_, std::adopt_lock);
   bool in_time = true;
   if (deadline == forever) {
@@ -68,7 +71,8 @@ bool WaitQueue::sleep(Mutex& m, uint64_t deadline, Where w) {
   return in_time;
 }
 
-void Completion::complete_all() {
+void Completion::complete_all(Where w) {
+  event_.complete(w);
   Guard g(m_);
   done_ = true;
   q_.wake_all();
@@ -80,6 +84,7 @@ bool Completion::done() {
 }
 
 bool Completion::wait_until(uint64_t deadline, Where w) {
+  if (deadline) event_.wait(w);
   Guard g(m_, w);
   return q_.wait(
       m_, deadline, [&] { return done_; }, w);

@@ -52,14 +52,16 @@ class WaitQueue {
 
 class Completion {
  public:
-  explicit Completion(const LockClass& cls) : m_(cls) {}
-  void complete_all();
+  explicit Completion(const LockClass& cls) : m_(cls, Mutex::untracked), event_(cls) {}
+  void complete_all(Where = Where::current());
   bool done();
   void wait(Where w = Where::current()) { wait_until(forever, w); }
+  /// A deadline of 0 only asks.
   bool wait_until(uint64_t deadline, Where = Where::current());
 
  private:
   Mutex m_;
+  lockdep::Event event_;
   WaitQueue q_;
   bool done_ = false;
 };

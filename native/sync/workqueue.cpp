@@ -4,7 +4,7 @@
 namespace i915u::sync {
 
 WorkQueue::WorkQueue(std::string name, const LockClass& cls)
-    : m_(cls), thread_(std::move(name), [this] { run(); }) {}
+    : m_(cls, Mutex::untracked), map_(cls), thread_(std::move(name), [this] { run(); }) {}
 
 WorkQueue::~WorkQueue() {
   const Uncancelled whole;
@@ -27,16 +27,29 @@ bool WorkQueue::queue(std::shared_ptr<Work> w) {
 }
 
 void WorkQueue::flush(const std::shared_ptr<Work>& w, Where where) {
+  map_.wait(where);  // items run in order: it waits for those before it, too
+  if (w->map_) w->map_->wait(where);
   Guard g(m_, where);
   done_.wait(
       m_, [&] { return w->state_ == Work::idle; }, where);
 }
 
 void WorkQueue::flush_all(Where where) {
+  map_.wait(where);
   Guard g(m_, where);
   const uint64_t until = in_;
   done_.wait(
       m_, [&] { return out_ >= until; }, where);
+}
+
+// An item owes nothing to those before it.
+void WorkQueue::run(Work& w) {
+  lockdep::cut_history();
+  map_.lock();
+  if (w.map_) w.map_->lock();
+  w.fn_();
+  if (w.map_) w.map_->unlock();
+  map_.unlock();
 }
 
 void WorkQueue::run() {
@@ -48,7 +61,7 @@ void WorkQueue::run() {
     q_.pop_front();
     w->state_ = Work::running;
     m_.unlock();
-    w->fn_();
+    run(*w);
     m_.lock();
     w->state_ = w->state_ == Work::running_queued ? Work::queued : Work::idle;
     out_++;

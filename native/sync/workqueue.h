@@ -5,6 +5,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
 
 #include "sync/thread.h"
 #include "sync/wait_queue.h"
@@ -17,10 +18,13 @@ class WorkQueue {
   class Work {
    public:
     explicit Work(std::function<void()> fn) : fn_(std::move(fn)) {}
+    /// Lockdep knows a work without a class by its queue's alone.
+    Work(std::function<void()> fn, const LockClass& cls) : fn_(std::move(fn)), map_(cls) {}
 
    private:
     friend class WorkQueue;
     std::function<void()> fn_;
+    std::optional<lockdep::Map> map_;
     enum { idle, queued, running, running_queued } state_ = idle;
   };
 
@@ -36,7 +40,9 @@ class WorkQueue {
 
  private:
   void run();
+  void run(Work&);
   Mutex m_;
+  lockdep::Map map_;  ///< held while an item runs
   WaitQueue work_, done_;
   std::deque<std::shared_ptr<Work>> q_;
   uint64_t in_ = 0, out_ = 0;  ///< items ever queued, ever finished

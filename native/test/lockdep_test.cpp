@@ -1,0 +1,811 @@
+// SPDX-License-Identifier: MIT
+// What lockdep must report, and what it must not (kernel: lib/locking-selftest.c). Each case takes
+// its locks one after the other: none of them deadlocks.
+#include "sync/lockdep.h"
+
+#include <string>
+#include <vector>
+
+#include "sync/rwsem.h"
+#include "sync/wait_queue.h"
+#include "sync/workqueue.h"
+#include "test/harness.h"
+
+using namespace i915u;
+using namespace i915u::sync;
+
+namespace {
+
+const LockClass class_a{"A"}, class_b{"B"}, class_c{"C"}, class_d{"D"};
+const LockClass class_x{"X"}, class_y{"Y"};
+const LockClass class_q{"wq"}, class_q2{"wq2"}, class_w{"work"}, class_w2{"work2"};
+const LockClass class_map{"acquire"};
+
+const char* const recursive = "possible recursive locking detected";
+const char* const circular = "possible circular locking dependency detected";
+
+/// Lockdep as at the program's start, and what it says until the end of the scope.
+class Watch {
+ public:
+  Watch() {
+    was_on_ = lockdep::enabled();
+    lockdep::enable(true);
+    lockdep::reset();
+    lockdep::on_report([this](const lockdep::Report& r) { reports.push_back(r); });
+  }
+  ~Watch() {
+    lockdep::on_report({});
+    lockdep::reset();
+    lockdep::enable(was_on_);
+  }
+  std::string title() const { return reports.empty() ? "" : reports[0].title; }
+  const std::string& text() const { return reports.at(0).text; }
+  bool says(const std::string& what) const {
+    return !reports.empty() && text().find(what) != std::string::npos;
+  }
+  std::vector<lockdep::Report> reports;
+
+ private:
+  bool was_on_;
+};
+
+// Takes them in that order, and gives them back in the other.
+template <class... L>
+void together(L&... l) {
+  (l.lock(), ...);
+  (l.unlock(), ...);
+}
+
+// A rwlock whose readers pass by waiting writers (kernel: rwlock_t in interrupts), for lockdep
+// only.
+class RecursiveRead {
+ public:
+  explicit RecursiveRead(const LockClass& c) : cls_(c) {}
+  void read_lock(Where w = Where::current()) {
+    lockdep::acquire(cls_, this, lockdep::Mode::read_recursive, false, w);
+  }
+  void write_lock(Where w = Where::current()) {
+    lockdep::acquire(cls_, this, lockdep::Mode::write, false, w);
+  }
+  void unlock() { lockdep::release(cls_, this); }
+
+ private:
+  const LockClass& cls_;
+};
+
+// A mutex that is not really taken.
+class Pretended {
+ public:
+  explicit Pretended(const LockClass& c) : cls_(c) {}
+  void lock(Where w = Where::current()) {
+    lockdep::acquire(cls_, this, lockdep::Mode::write, false, w);
+  }
+  void unlock() { lockdep::release(cls_, this); }
+
+ private:
+  const LockClass& cls_;
+};
+
+void on_thread(std::function<void()> f) {
+  Thread t("other", std::move(f));
+}
+
+}  // namespace
+
+// --- reported
+
+TEST(lockdep_reports_AA) {
+  Watch w;
+  Pretended a(class_a);
+  a.lock();
+  a.lock();
+  CHECK_EQ(w.title(), std::string(recursive));
+  CHECK(w.says("  lock(A);\n  lock(A);\n"));
+  CHECK(!lockdep::enabled());
+}
+
+TEST(lockdep_reports_AA_of_two_instances) {
+  Watch w;
+  Mutex a1(class_a), a2(class_a);
+  together(a1, a2);
+  CHECK_EQ(w.title(), std::string(recursive));
+}
+
+TEST(lockdep_reports_ABBA) {
+  Watch w;
+  Mutex a(class_a), b(class_b);
+  together(a, b);
+  CHECK_EQ(w.title(), "");
+  together(b, a);
+  CHECK_EQ(w.title(), std::string(circular));
+}
+
+TEST(lockdep_reports_ABBA_of_two_threads) {
+  Watch w;
+  Mutex a(class_a), b(class_b);
+  on_thread([&] { together(a, b); });
+  together(b, a);
+  CHECK_EQ(w.title(), std::string(circular));
+  CHECK(w.says("by other/"));
+}
+
+TEST(lockdep_reports_ABBCCA) {
+  Watch w;
+  Mutex a(class_a), b(class_b), c(class_c);
+  together(a, b);
+  together(b, c);
+  CHECK_EQ(w.title(), "");
+  together(c, a);
+  CHECK_EQ(w.title(), std::string(circular));
+  CHECK(w.says("Chain exists of:\n  A --> B --> C\n"));
+}
+
+TEST(lockdep_reports_ABBCCDDA) {
+  Watch w;
+  Mutex a(class_a), b(class_b), c(class_c), d(class_d);
+  together(a, b);
+  together(b, c);
+  together(c, d);
+  CHECK_EQ(w.title(), "");
+  together(d, a);
+  CHECK_EQ(w.title(), std::string(circular));
+}
+
+TEST(lockdep_reports_ABCABC) {
+  Watch w;
+  Mutex a(class_a), b(class_b), c(class_c);
+  together(a, b);
+  together(c, a);
+  CHECK_EQ(w.title(), "");
+  together(b, c);
+  CHECK_EQ(w.title(), std::string(circular));
+}
+
+TEST(lockdep_reports_ABBCDBDDA) {
+  Watch w;
+  Mutex a(class_a), b(class_b), c(class_c), d(class_d);
+  together(a, b);
+  together(b, c);
+  together(d, b);
+  CHECK_EQ(w.title(), "");
+  together(c, d);
+  CHECK_EQ(w.title(), std::string(circular));
+}
+
+TEST(lockdep_reports_ABC_CA_whatever_is_between) {
+  Watch w;
+  Mutex a(class_a), b(class_b), c(class_c);
+  together(a, b, c);
+  together(c, a);
+  CHECK_EQ(w.title(), std::string(circular));
+}
+
+TEST(lockdep_reports_what_comes_after_a_trylock) {
+  Watch w;
+  Mutex a(class_a), b(class_b);
+  CHECK(a.try_lock());
+  b.lock();
+  b.unlock();
+  a.unlock();
+  together(b, a);
+  CHECK_EQ(w.title(), std::string(circular));
+}
+
+TEST(lockdep_reports_an_order_that_out_of_order_releases_make) {
+  Watch w;
+  Mutex a(class_a), b(class_b), c(class_c);
+  a.lock();
+  b.lock();
+  a.unlock();
+  c.lock();  // under B alone
+  b.unlock();
+  c.unlock();
+  together(c, b);
+  CHECK_EQ(w.title(), std::string(circular));
+}
+
+TEST(lockdep_reports_rwsem_ABBA_of_writers) {
+  Watch w;
+  RwSemaphore a(class_a), b(class_b);
+  { WriteGuard x(a), y(b); }
+  { WriteGuard x(b), y(a); }
+  CHECK_EQ(w.title(), std::string(circular));
+}
+
+TEST(lockdep_reports_rwsem_ABBA_of_a_reader_and_a_writer) {
+  Watch w;
+  RwSemaphore a(class_a), b(class_b);
+  {
+    ReadGuard x(a);
+    WriteGuard y(b);
+  }
+  {
+    ReadGuard x(b);
+    WriteGuard y(a);
+  }
+  CHECK_EQ(w.title(), std::string(circular));
+  CHECK(w.says("rlock("));
+}
+
+TEST(lockdep_reports_rwsem_ABBA_of_readers_between_whom_writers_stand) {
+  Watch w;
+  RwSemaphore a(class_a), b(class_b);
+  { ReadGuard x(a), y(b); }
+  CHECK_EQ(w.title(), "");
+  { ReadGuard x(b), y(a); }
+  CHECK_EQ(w.title(), std::string(circular));
+}
+
+TEST(lockdep_reports_rwsem_read_recursion) {
+  Watch w;
+  RwSemaphore a(class_a);
+  { ReadGuard x(a), y(a); }
+  CHECK_EQ(w.title(), std::string(recursive));
+}
+
+TEST(lockdep_reports_rwsem_write_under_read) {
+  Watch w;
+  RwSemaphore a1(class_a), a2(class_a);
+  {
+    ReadGuard x(a1);
+    WriteGuard y(a2);
+  }
+  CHECK_EQ(w.title(), std::string(recursive));
+}
+
+TEST(lockdep_reports_recursive_readers_that_close_a_circle_of_writers) {
+  Watch w;
+  RecursiveRead a(class_a), b(class_b);
+  a.write_lock();
+  b.read_lock();
+  b.unlock();
+  a.unlock();
+  CHECK_EQ(w.title(), "");
+  b.write_lock();
+  a.read_lock();
+  CHECK_EQ(w.title(), std::string(circular));
+}
+
+TEST(lockdep_reports_a_lock_that_might_be_taken) {
+  Watch w;
+  Mutex a(class_a);
+  RwSemaphore b(class_b);
+  a.lock();
+  b.might_read();
+  a.unlock();
+  WriteGuard x(b);
+  a.lock();
+  a.unlock();
+  CHECK_EQ(w.title(), std::string(circular));
+}
+
+TEST(lockdep_reports_a_flush_under_a_lock_that_the_work_takes) {
+  Watch w;
+  Mutex a(class_a);
+  WorkQueue q("wq", class_q);
+  auto work = std::make_shared<WorkQueue::Work>([&] { together(a); }, class_w);
+  q.queue(work);
+  q.flush(work);
+  CHECK_EQ(w.title(), "");
+  Guard g(a);
+  q.flush(work);
+  CHECK_EQ(w.title(), std::string(circular));
+}
+
+TEST(lockdep_reports_a_flush_of_what_stands_behind_such_work) {
+  Watch w;
+  Mutex a(class_a);
+  WorkQueue q("wq", class_q);
+  auto work = std::make_shared<WorkQueue::Work>([&] { together(a); }, class_w);
+  auto other = std::make_shared<WorkQueue::Work>([] {}, class_w2);
+  q.queue(work);
+  q.flush_all();
+  CHECK_EQ(w.title(), "");
+  Guard g(a);
+  q.flush(other);
+  CHECK_EQ(w.title(), std::string(circular));
+}
+
+TEST(lockdep_reports_a_flush_of_a_work_from_itself) {
+  Watch w;
+  WorkQueue q("wq", class_q);
+  lockdep::Map work(class_w);  // what flushing itself comes to; it would never return
+  auto item = std::make_shared<WorkQueue::Work>([&] {
+    work.lock();
+    work.wait();
+    work.unlock();
+  });
+  q.queue(item);
+  q.flush(item);
+  CHECK_EQ(w.title(), std::string(recursive));
+}
+
+TEST(lockdep_reports_a_flush_from_another_item_of_the_same_queue) {
+  Watch w;
+  WorkQueue q("wq", class_q), q2("wq", class_q);
+  auto inner = std::make_shared<WorkQueue::Work>([] {});
+  auto outer = std::make_shared<WorkQueue::Work>([&] { q2.flush(inner); });
+  q.queue(outer);
+  q.flush(outer);
+  CHECK_EQ(w.title(), std::string(recursive));
+}
+
+TEST(lockdep_reports_a_completion_waited_for_under_a_lock_that_the_completer_takes) {
+  Watch w;
+  Mutex a(class_a);
+  Completion x(class_x);
+  on_thread([&] {
+    together(a);
+    x.complete_all();
+  });
+  CHECK_EQ(w.title(), "");
+  Guard g(a);
+  x.wait();
+  CHECK_EQ(w.title(), std::string(circular));
+  CHECK(w.says("before it completed (X)"));
+  CHECK(w.says("wait(X);"));
+  CHECK(w.says("complete(X);"));
+}
+
+TEST(lockdep_reports_the_same_where_the_wait_was_first) {
+  Watch w;
+  Mutex a(class_a);
+  Completion x1(class_x), x2(class_x);
+  on_thread([&] { x1.complete_all(); });
+  a.lock();
+  x1.wait();
+  a.unlock();
+  CHECK_EQ(w.title(), "");
+  on_thread([&] {
+    together(a);
+    x2.complete_all();
+  });
+  CHECK_EQ(w.title(), std::string(circular));
+  CHECK(w.says("is completing:\n(X)"));
+}
+
+TEST(lockdep_reports_a_completer_that_takes_what_is_behind_the_waiters_lock) {
+  Watch w;
+  Mutex a(class_a), b(class_b);
+  Completion x(class_x);
+  on_thread([&] {
+    together(b);
+    x.complete_all();
+  });
+  together(b, a);
+  CHECK_EQ(w.title(), "");
+  Guard g(a);
+  x.wait();
+  CHECK_EQ(w.title(), std::string(circular));
+}
+
+TEST(lockdep_reports_completions_that_wait_for_each_other) {
+  Watch w;
+  Completion x1(class_x), x2(class_x), y1(class_y), y2(class_y);
+  on_thread([&] {
+    x1.complete_all();
+    y2.complete_all();
+  });
+  on_thread([&] {
+    x1.wait();
+    y1.complete_all();  // only after X
+  });
+  CHECK_EQ(w.title(), "");
+  on_thread([&] {
+    y2.wait();
+    x2.complete_all();  // only after Y
+  });
+  CHECK_EQ(w.title(), std::string(circular));
+}
+
+TEST(lockdep_reports_a_completion_by_work_that_is_flushed_by_its_waiters_locks_holder) {
+  Watch w;
+  Mutex a(class_a);
+  Completion x(class_x);
+  WorkQueue q("wq", class_q);
+  auto work = std::make_shared<WorkQueue::Work>([&] { x.complete_all(); }, class_w);
+  q.queue(work);
+  a.lock();
+  x.wait();  // A, then X
+  a.unlock();
+  auto taker = std::make_shared<WorkQueue::Work>([&] { together(a); }, class_w2);
+  q.queue(taker);
+  q.flush_all();  // and the queue takes A, without which X is not completed
+  CHECK_EQ(w.title(), std::string(circular));
+}
+
+TEST(lockdep_reports_a_thread_that_ends_with_a_lock) {
+  Watch w;
+  Mutex a(class_a);
+  {
+    lockdep::Task task("fiber");
+    lockdep::Task* before = lockdep::switch_to(&task);
+    a.lock();
+    lockdep::switch_to(before);
+  }
+  CHECK(w.title().find("still has locks held") != std::string::npos);
+  CHECK(w.says("1 lock held by fiber/"));
+  a.unlock();
+}
+
+TEST(lockdep_reports_a_lock_held_when_returning_to_user_space) {
+  Watch w;
+  Mutex a(class_a);
+  a.lock();
+  lockdep::return_to_user();
+  a.unlock();
+  CHECK_EQ(w.title(), "lock held when returning to user space");
+}
+
+TEST(lockdep_says_that_a_stack_is_full_and_is_off) {
+  Watch w;
+  Mutex a(class_a);
+  RecursiveRead r(class_b);
+  for (uint32_t i = 0; i <= lockdep::max_held; i++) r.read_lock();
+  CHECK_EQ(w.title(), "BUG: MAX_LOCK_DEPTH too low");
+  CHECK(w.says("turning off the locking correctness validator"));
+  CHECK(!lockdep::enabled());
+  together(a);
+  CHECK_EQ(w.reports.size(), 1u);
+}
+
+TEST(lockdep_reports_once_and_again_after_a_reset) {
+  Watch w;
+  Mutex a(class_a), b(class_b);
+  together(a, b);
+  together(b, a);
+  together(b, a);
+  CHECK_EQ(w.reports.size(), 1u);
+  lockdep::reset();
+  together(b, a);
+  CHECK_EQ(w.reports.size(), 1u);
+  together(a, b);
+  CHECK_EQ(w.reports.size(), 2u);
+}
+
+TEST(lockdep_reports_in_the_words_of_the_kernel) {
+  Watch w;
+  Mutex a(class_a), b(class_b);
+  together(a, b);
+  together(b, a);
+  for (const char* part :
+       {"\nWARNING: possible circular locking dependency detected\n---",
+        " is trying to acquire lock:\n(A){write}, at: native/test/lockdep_test.cpp:",
+        "\nbut task is already holding lock:\n(B){write}, at: native/test/lockdep_test.cpp:",
+        "\nthe existing dependency chain (in reverse order) is:\n\n-> #1 (B){write}:\n",
+        "\n-> #0 (A){write}:\n",
+        "\n Possible unsafe locking scenario:\n\n"
+        "       CPU0                    CPU1\n"
+        "       ----                    ----\n"
+        "  lock(B);\n"
+        "                               lock(A);\n"
+        "                               lock(B);\n"
+        "  lock(A);\n"
+        "\n *** DEADLOCK ***\n",
+        "\n1 lock held by "})
+    if (!w.says(part))
+      test::fail(__FILE__, __LINE__, std::string("no ") + part + " in " + w.text());
+}
+
+// --- not reported
+
+TEST(lockdep_allows_the_same_order) {
+  Watch w;
+  Mutex a(class_a), b(class_b), c(class_c);
+  for (int i = 0; i < 2; i++) {
+    together(a, b, c);
+    together(a, c);
+    together(b, c);
+  }
+  on_thread([&] { together(a, b); });
+  CHECK_EQ(w.title(), "");
+}
+
+TEST(lockdep_allows_a_lock_again_after_its_release) {
+  Watch w;
+  Mutex a(class_a), b(class_b);
+  together(a);
+  together(b);
+  together(a);
+  CHECK_EQ(w.title(), "");
+}
+
+TEST(lockdep_allows_recursive_readers_to_nest) {
+  Watch w;
+  RecursiveRead a(class_a);
+  a.read_lock();
+  a.read_lock();
+  a.unlock();
+  a.unlock();
+  a.write_lock();
+  a.unlock();
+  CHECK_EQ(w.title(), "");
+}
+
+TEST(lockdep_allows_recursive_readers_in_both_orders) {
+  Watch w;
+  RecursiveRead a(class_a), b(class_b);
+  a.read_lock();
+  b.read_lock();
+  b.unlock();
+  a.unlock();
+  b.read_lock();
+  a.read_lock();
+  a.unlock();
+  b.unlock();
+  CHECK_EQ(w.title(), "");
+}
+
+TEST(lockdep_allows_recursive_readers_against_a_writers_order) {
+  Watch w;
+  RecursiveRead a(class_a);
+  Mutex b(class_b);
+  a.read_lock();  // blocks no reader of A
+  b.lock();
+  b.unlock();
+  a.unlock();
+  b.lock();
+  a.read_lock();
+  a.unlock();
+  b.unlock();
+  CHECK_EQ(w.title(), "");
+}
+
+TEST(lockdep_allows_readers_one_after_the_other) {
+  Watch w;
+  RwSemaphore a(class_a);
+  { ReadGuard x(a); }
+  { ReadGuard x(a); }
+  on_thread([&] { ReadGuard x(a); });
+  CHECK_EQ(w.title(), "");
+}
+
+TEST(lockdep_allows_a_trylock_in_the_other_order) {
+  Watch w;
+  Mutex a(class_a), b(class_b);
+  together(a, b);
+  b.lock();
+  CHECK(a.try_lock());
+  a.unlock();
+  b.unlock();
+  CHECK_EQ(w.title(), "");
+}
+
+TEST(lockdep_allows_a_trylock_of_the_same_class) {
+  Watch w;
+  Mutex a1(class_a), a2(class_a);
+  Guard g(a1);
+  CHECK(a2.try_lock());
+  a2.unlock();
+  CHECK_EQ(w.title(), "");
+}
+
+TEST(lockdep_allows_releases_in_any_order) {
+  Watch w;
+  Mutex a(class_a), b(class_b), c(class_c);
+  for (int i = 0; i < 2; i++) {
+    a.lock();
+    b.lock();
+    c.lock();
+    a.unlock();
+    c.unlock();
+    b.unlock();
+  }
+  together(a, b, c);
+  CHECK_EQ(w.title(), "");
+}
+
+TEST(lockdep_allows_hand_over_hand_of_levels) {
+  Watch w;
+  Mutex parent(class_a), child(class_a);
+  for (int i = 0; i < 2; i++) {
+    Guard g(parent);
+    child.lock_nested(1);
+    child.unlock();
+  }
+  CHECK_EQ(w.title(), "");
+}
+
+TEST(lockdep_reports_levels_in_both_orders) {
+  Watch w;
+  Mutex parent(class_a), child(class_a);
+  parent.lock();
+  child.lock_nested(1);
+  child.unlock();
+  parent.unlock();
+  child.lock_nested(1);
+  parent.lock();
+  parent.unlock();
+  child.unlock();
+  CHECK_EQ(w.title(), std::string(circular));
+  CHECK(w.says("A/1"));
+}
+
+TEST(lockdep_allows_sorted_objects_under_a_nest_lock) {
+  Watch w;
+  lockdep::Map map(class_map);
+  Mutex b(class_b);
+  std::vector<std::unique_ptr<Mutex>> objects;
+  for (uint32_t i = 0; i < 3 * lockdep::max_held; i++)
+    objects.push_back(std::make_unique<Mutex>(class_a));
+  for (int i = 0; i < 2; i++) {
+    map.lock();
+    for (auto& o : objects) o->lock_nest(&map);
+    b.lock();
+    b.unlock();
+    for (auto& o : objects) o->unlock();
+    map.unlock();
+  }
+  CHECK_EQ(w.title(), "");
+  lockdep::return_to_user();  // and none of them is thought to be held
+  CHECK_EQ(w.title(), "");
+}
+
+TEST(lockdep_reports_objects_without_the_nest_lock_that_they_name) {
+  Watch w;
+  lockdep::Map map(class_map);
+  Mutex b(class_b), a1(class_a), a2(class_a);
+  a1.lock();
+  a2.lock_nest(&map);
+  CHECK_EQ(w.title(), std::string(recursive));
+  a2.unlock();
+  a1.unlock();
+}
+
+TEST(lockdep_allows_a_flush_under_an_unrelated_lock) {
+  Watch w;
+  Mutex a(class_a), b(class_b);
+  WorkQueue q("wq", class_q);
+  auto work = std::make_shared<WorkQueue::Work>([&] { together(a); }, class_w);
+  Guard g(b);
+  for (int i = 0; i < 2; i++) {
+    q.queue(work);
+    q.flush(work);
+  }
+  CHECK_EQ(w.title(), "");
+}
+
+TEST(lockdep_allows_a_flush_before_the_lock_that_the_work_takes) {
+  Watch w;
+  Mutex a(class_a);
+  WorkQueue q("wq", class_q);
+  auto work = std::make_shared<WorkQueue::Work>([&] { together(a); }, class_w);
+  q.queue(work);
+  q.flush(work);
+  together(a);
+  CHECK_EQ(w.title(), "");
+}
+
+TEST(lockdep_allows_a_flush_of_another_queues_work_under_a_lock_of_this_ones) {
+  Watch w;
+  Mutex a(class_a);
+  WorkQueue q("wq", class_q), q2("wq2", class_q2);
+  auto taker = std::make_shared<WorkQueue::Work>([&] { together(a); }, class_w);
+  auto other = std::make_shared<WorkQueue::Work>([] {}, class_w2);
+  q.queue(taker);
+  q.flush(taker);
+  Guard g(a);
+  q2.queue(other);
+  q2.flush(other);
+  CHECK_EQ(w.title(), "");
+}
+
+TEST(lockdep_allows_a_completer_that_took_the_lock_before_there_was_anything_to_wait_for) {
+  Watch w;
+  Mutex a(class_a);
+  on_thread([&] {
+    together(a);
+    Completion x(class_x);
+    x.complete_all();
+  });
+  Completion x(class_x);
+  x.complete_all();
+  Guard g(a);
+  x.wait();
+  CHECK_EQ(w.title(), "");
+}
+
+TEST(lockdep_allows_a_completer_that_holds_the_lock_since_before) {
+  Watch w;
+  Mutex a(class_a);
+  {
+    Guard g(a);
+    Completion x(class_x);
+    x.complete_all();
+  }
+  Completion x(class_x);
+  x.complete_all();
+  Guard g(a);
+  x.wait();
+  CHECK_EQ(w.title(), "");
+}
+
+TEST(lockdep_allows_what_another_item_of_the_completers_queue_took) {
+  Watch w;
+  Mutex a(class_a);
+  Completion x(class_x);
+  WorkQueue q("wq", class_q);
+  auto taker = std::make_shared<WorkQueue::Work>([&] { together(a); }, class_w);
+  q.queue(taker);
+  q.flush(taker);
+  on_thread([&] {
+    together(a);
+    lockdep::cut_history();
+    x.complete_all();
+  });
+  Guard g(a);
+  x.wait();
+  CHECK_EQ(w.title(), "");
+}
+
+TEST(lockdep_allows_a_completer_that_only_tries_the_lock) {
+  Watch w;
+  Mutex a(class_a);
+  Completion x(class_x);
+  on_thread([&] {
+    CHECK(a.try_lock());
+    a.unlock();
+    x.complete_all();
+  });
+  Guard g(a);
+  x.wait();
+  CHECK_EQ(w.title(), "");
+}
+
+TEST(lockdep_allows_a_question_under_a_lock_that_the_completer_takes) {
+  Watch w;
+  Mutex a(class_a);
+  Completion x(class_x);
+  on_thread([&] {
+    together(a);
+    x.complete_all();
+  });
+  Guard g(a);
+  CHECK(x.wait_until(0));
+  CHECK(x.done());
+  CHECK_EQ(w.title(), "");
+}
+
+TEST(lockdep_allows_a_pipeline_of_completions_of_one_class) {
+  Watch w;
+  Completion x1(class_x), x2(class_x);
+  on_thread([&] { x1.complete_all(); });
+  on_thread([&] {
+    x1.wait();
+    x2.complete_all();
+  });
+  x2.wait();
+  CHECK_EQ(w.title(), "");
+}
+
+TEST(lockdep_tells_fibers_of_one_thread_apart) {
+  Watch w;
+  Mutex a(class_a), b(class_b);
+  lockdep::Task one("one"), two("two");
+  lockdep::Task* thread = lockdep::switch_to(&one);
+  a.lock();
+  lockdep::switch_to(&two);
+  CHECK_EQ(lockdep::current(), &two);
+  b.lock();  // not under A
+  b.unlock();
+  lockdep::switch_to(&one);
+  a.unlock();
+  lockdep::switch_to(thread);
+  together(b, a);
+  CHECK_EQ(w.title(), "");
+}
+
+TEST(lockdep_switched_off_sees_nothing) {
+  Watch w;
+  Mutex a(class_a), b(class_b);
+  lockdep::enable(false);
+  together(a, b);
+  lockdep::reset();
+  together(b, a);
+  CHECK(!lockdep::enabled());
+  a.lock();
+  lockdep::enable(true);
+  a.unlock();  // not known to be held
+  together(b, a);
+  CHECK_EQ(w.title(), "");
+}
