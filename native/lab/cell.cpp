@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: MIT
 #include "lab/cell.h"
 
+#include <algorithm>
+#include <cstring>
 #include <sstream>
 
+#include "lab/lockdep_reports.h"
 #include "lab/model/lab.h"
 
 namespace i915u::lab {
@@ -31,17 +34,49 @@ std::string Cell::fault_names() const {
   return names;
 }
 
-explore::Make Cell::make() const {
-  return [*this] { return std::make_unique<Lab>(*strategy, *scenario, faults); };
+std::string Cell::find(const explore::Schedule& s) {
+  constexpr char with_lockdep[] = "+lockdep";
+  std::string options = s.options;
+  lockdep = options.ends_with(with_lockdep);
+  if (lockdep) options.resize(options.size() - strlen(with_lockdep));
+  return find(s.strategy, s.scenario, options);
 }
 
-explore::Result Cell::explore(const explore::Options& options,
-                              const explore::OnProgress& progress) const {
-  explore::Result r = explore::explore(make(), options, progress);
-  r.counterexample.strategy = strategy->name;
-  r.counterexample.scenario = scenario->name;
-  r.counterexample.options = fault_names();
-  return r;
+explore::Make Cell::make() const {
+  return [*this] { return std::make_unique<Lab>(*strategy, *scenario, faults, lockdep); };
+}
+
+Verdict explore_cell(Cell cell, const explore::Options& options,
+                     const explore::OnProgress& progress) {
+  Verdict v;
+  std::string report;
+  const auto search = [&](const explore::Options& o) {
+    LockdepReports reports;
+    auto r = explore::explore(cell.make(), o, progress);
+    if (v.lockdep.empty()) {
+      v.lockdep = reports.title();
+      report = reports.text();
+    }
+    r.counterexample.strategy = cell.strategy->name;
+    r.counterexample.scenario = cell.scenario->name;
+    r.counterexample.options = cell.fault_names() + (cell.lockdep ? "+lockdep" : "");
+    return r;
+  };
+  v.search = search(options);
+  v.name = explore::verdict_name(v.search.verdict);
+  if (v.search.verdict != explore::Verdict::holds || v.lockdep.empty()) return v;
+  v.name = "lockdep";
+  cell.lockdep = true;
+  explore::Options shorter = options;
+  shorter.seconds = std::min(options.seconds, 5.0);
+  auto with_lanes = search(shorter);
+  v.search.what = report;
+  if (with_lanes.verdict != explore::Verdict::violated) return v;
+  v.search.what = with_lanes.what;
+  v.search.counterexample = std::move(with_lanes.counterexample);
+  v.search.preemptions = with_lanes.preemptions;
+  v.search.minimal = with_lanes.minimal;
+  return v;
 }
 
 }  // namespace i915u::lab

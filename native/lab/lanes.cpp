@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "lab/lockdep_reports.h"
 #include "lab/model/lab.h"
 
 namespace i915u::lab {
@@ -10,6 +11,7 @@ namespace i915u::lab {
 explore::Replayed Lanes::record(const Cell& cell, const explore::Schedule& schedule) {
   threads.clear();
   steps.clear();
+  LockdepReports reports;
   return explore::replay(cell.make(), schedule, [this](const explore::StepView& v) {
     threads = v.threads;
     const auto* lab = static_cast<const Lab*>(v.world);

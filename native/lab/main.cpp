@@ -83,7 +83,7 @@ std::string lanes_json(const Lanes& lanes) {
 
 int run(const Cell& cell, const explore::Options& options, const std::string& save) {
   double shown = 0;
-  const explore::Result r = cell.explore(options, [&](const explore::Progress& p) {
+  const Verdict v = explore_cell(cell, options, [&](const explore::Progress& p) {
     if (p.seconds - shown < 1) return true;
     shown = p.seconds;
     print(Json()
@@ -94,12 +94,13 @@ int run(const Cell& cell, const explore::Options& options, const std::string& sa
               .seconds("seconds", p.seconds));
     return true;
   });
+  const explore::Result& r = v.search;
   Json out;
   out.text("type", "result")
       .text("strategy", cell.strategy->name)
       .text("scenario", cell.scenario->name)
       .text("break", cell.fault_names())
-      .text("verdict", explore::verdict_name(r.verdict))
+      .text("verdict", v.name)
       .flag("exhaustive", r.exhaustive)
       .flag("within_bound", r.within_bound)
       .text("stopped", r.stopped)
@@ -108,24 +109,28 @@ int run(const Cell& cell, const explore::Options& options, const std::string& sa
       .number("pruned", r.pruned)
       .number("longest", r.longest)
       .seconds("seconds", r.seconds)
-      .text("what", r.what);
-  if (r.verdict != explore::Verdict::holds) {
+      .text("what", r.what)
+      .text("lockdep", v.lockdep);
+  const explore::Schedule& found = r.counterexample;
+  if (!found.steps.empty()) {
     out.number("preemptions", r.preemptions)
         .flag("minimal", r.minimal)
-        .number("switches", r.counterexample.switches());
+        .number("switches", found.switches());
     if (!save.empty()) {
-      if (const auto why = r.counterexample.save(save); !why.empty()) return failed(why);
+      if (const auto why = found.save(save); !why.empty()) return failed(why);
       out.text("file", save);
     }
     Lanes lanes;
-    const auto again = lanes.record(cell, r.counterexample);
+    Cell as_found;
+    as_found.find(found);
+    const auto again = lanes.record(as_found, found);
     if (!again.same)
       return failed("the finding is not there again: " +
                     (again.mismatch.empty() ? again.what : again.mismatch));
     out.raw("lanes", lanes_json(lanes));
   }
   print(out);
-  return r.verdict == explore::Verdict::holds ? holds : finding;
+  return v.name == "holds" ? holds : finding;
 }
 
 bool whole_number(const char* text, uint64_t most, uint64_t* out) {
@@ -179,7 +184,7 @@ int replay(const char* file) {
   explore::Schedule s;
   if (const auto why = s.load(file); !why.empty()) return failed(why);
   Cell cell;
-  if (const auto why = cell.find(s.strategy, s.scenario, s.options); !why.empty())
+  if (const auto why = cell.find(s); !why.empty())
     return failed(std::string(file) + ": " + why + ": it is from another build");
   Lanes lanes;
   const auto r = lanes.record(cell, s);

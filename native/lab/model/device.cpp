@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 #include "lab/model/step.h"
 
@@ -17,8 +18,11 @@ const std::vector<int>& frames_of(const soft::UserPages&);
 
 // --- Gpu
 
-Gpu::Gpu(LabMm& mm)
-    : mm_(mm), queue_(sync::new_object("ring")), thread_("gpu", [this] { loop(); }) {}
+Gpu::Gpu(LabMm& mm, Retired& retired)
+    : mm_(mm),
+      retired_(retired),
+      queue_(sync::new_object("ring")),
+      thread_("gpu", [this] { loop(); }) {}
 
 Gpu::~Gpu() {
   sync::Uncancelled u;
@@ -42,13 +46,50 @@ void Gpu::loop() {
       step(Op::store, mm_.object(use.page), page_label(Act::gpu_write, use.page));
       mm_.gpu_write(use, r->tag);
     }
-    r->finish();
+    r->finish(retired_);
   }
 }
 
-void Request::finish() {
+void Request::finish(Retired& retired) {
   done = true;
   for (uint32_t a : activities) touch(a);
+  retired.add(std::exchange(objects, {}));
+}
+
+// --- Retired
+
+Retired::Retired(sync::RwLock& l) : notifier_lock_(l), list_(sync::new_object("free list")) {}
+
+Retired::~Retired() {
+  stop();
+}
+
+void Retired::stop() {
+  sync::Uncancelled u;
+  stop_ = true;
+  touch(list_);
+  thread_.join();
+  for (auto& r : all) r->objects.clear();
+  objects_.clear();
+}
+
+void Retired::add(Objects objects) {
+  touch(list_);
+  for (auto& o : objects) objects_.push_back(std::move(o));
+}
+
+void Retired::start_worker() {
+  thread_ = sync::Thread("free", [this] { loop(); });
+}
+
+void Retired::loop() {
+  for (;;) {
+    lab::wait(list_, "free list", [this] { return stop_ || !objects_.empty(); });
+    if (objects_.empty()) return;
+    Objects last = std::exchange(objects_, {});
+    sync::WriteGuard w(notifier_lock_);
+    last.clear();
+  }
 }
 
 // --- LabHost
@@ -64,7 +105,8 @@ LabHost::LabHost(LabMm& m, Era e, uint32_t faults)
       era(e),
       struct_mutex(struct_mutex_class),
       faults_(faults),
-      notifier_lock_(notifier_lock_class) {}
+      notifier_lock_(notifier_lock_class),
+      retired_(notifier_lock_) {}
 
 // --- LabObject
 
@@ -77,10 +119,9 @@ LabObject::LabObject(LabHost& host, soft::Strategy& strategy, int p, int pages)
       strategy_(strategy),
       own_(object_lock_class) {}
 
-// Nobody else can reach it any more, so no lock.
+// Nobody else can reach it any more, so no lock; nor is any request left that uses it.
 LabObject::~LabObject() {
   sync::Uncancelled u;
-  wait_idle();
   put_pages();
   strategy_.release(*this);
 }
@@ -124,19 +165,28 @@ void LabObject::put_pages() {
 
 namespace {
 
-/// The locks of all objects, in the order of their handles, which the caller keeps.
+/// The locks of all objects, in the order of their handles, which the caller keeps. Of many locks
+/// lockdep is told that they nest under one acquisition (kernel: ww_acquire_ctx).
 class Locks {
  public:
-  explicit Locks(const Objects& objects) {
+  explicit Locks(const Objects& objects) : all_of_them_(ww_class) {
     for (const auto& o : objects)
       if (all_.empty() || all_.back() != &o->object_lock()) all_.push_back(&o->object_lock());
-    for (; held_ < all_.size(); held_++) all_[held_]->lock();
+    if (all_.size() == 1) {
+      all_[held_++]->lock();
+      return;
+    }
+    all_of_them_.lock();
+    for (; held_ < all_.size(); held_++) all_[held_]->lock_nest(&all_of_them_);
   }
   ~Locks() {
     while (held_) all_[--held_]->unlock();
+    if (all_.size() > 1) all_of_them_.unlock();
   }
 
  private:
+  static inline const sync::LockClass ww_class{"reservation_ww_class_acquire"};
+  sync::lockdep::Map all_of_them_;
   std::vector<sync::Mutex*> all_;
   size_t held_ = 0;
 };
@@ -174,13 +224,15 @@ int submit(LabHost& host, soft::Strategy& strategy, Gpu& gpu, const Objects& obj
   }
   NotifierRead read(host);
   // Who waits for the objects waits for it from here on.
+  r->objects = objects;
+  host.retired().all.push_back(r);
   for (const auto& o : objects) {
     touch(o->activity);
     o->requests.push_back(r);
   }
   for (const auto& o : objects) {
     if (int err = strategy.submit_done(*o)) {
-      r->finish();
+      r->finish(host.retired());
       return err;
     }
   }

@@ -19,8 +19,12 @@
 // Deadlock and livelock are the explorer's.
 //
 // Of 4.16: one struct_mutex for all objects, no notifier_lock. Later: a lock per object (its resv).
-// Left out: contexts, relocations, address spaces (one binding an object), fences of the user. A
-// closed object is freed by whoever drops it last, where the kernel has a worker do it.
+// Left out: contexts, relocations, address spaces (one binding an object), fences of the user.
+//
+// A request holds its objects while it runs, and hands them to a worker to be freed, as i915 does.
+// Whether a notifier still finds an object whose last reference goes is no step of its own: a
+// std::weak_ptr decides it. The worker lets go with notifier_lock held for writing, which orders it
+// against the notifiers that take that lock.
 #pragma once
 
 #include <deque>
@@ -34,19 +38,45 @@
 
 namespace i915u::lab {
 
+class LabObject;
+struct Request;
+using Objects = std::vector<std::shared_ptr<LabObject>>;
+
+/// Objects whose requests are done.
+class Retired {
+ public:
+  explicit Retired(sync::RwLock& notifier_lock);
+  ~Retired();
+  /// In a step of the caller's.
+  void add(Objects);
+  void start_worker();  ///< else they wait for the end
+  /// Every request there was: one that an execution was given up with holds its objects still.
+  std::vector<std::shared_ptr<Request>> all;
+  void stop();  ///< frees what is there
+
+ private:
+  void loop();
+  sync::RwLock& notifier_lock_;
+  const uint32_t list_;
+  Objects objects_;
+  bool stop_ = false;
+  sync::Thread thread_;
+};
+
 /// One batch, which writes its tag into each of its pages.
 struct Request {
   std::vector<LabMm::Use> pages;
   std::vector<uint32_t> activities;  ///< of its objects
+  Objects objects;                   ///< until it is done
   int tag = 0;
   bool done = false;
-  void finish();
+  void finish(Retired&);
 };
 
 /// One engine: requests run in the order in which they became visible.
 class Gpu {
  public:
-  explicit Gpu(LabMm&);
+  Gpu(LabMm&, Retired&);
   ~Gpu();
   /// In a step of the caller's.
   void run(std::shared_ptr<Request>);
@@ -54,6 +84,7 @@ class Gpu {
  private:
   void loop();
   LabMm& mm_;
+  Retired& retired_;
   const uint32_t queue_;
   std::deque<std::shared_ptr<Request>> requests_;
   bool stop_ = false;
@@ -75,10 +106,12 @@ class LabHost final : public soft::StrategyHost {
   LabMm& lab_mm;
   const Era era;
   sync::Mutex struct_mutex;
+  Retired& retired() { return retired_; }
 
  private:
   const uint32_t faults_;
   sync::RwLock notifier_lock_;
+  Retired retired_;
 };
 
 class LabObject final : public soft::Userptr, public std::enable_shared_from_this<LabObject> {
@@ -108,8 +141,6 @@ class LabObject final : public soft::Userptr, public std::enable_shared_from_thi
   soft::Strategy& strategy_;
   sync::Mutex own_;
 };
-
-using Objects = std::vector<std::shared_ptr<LabObject>>;
 
 /// One try of an execbuf. 0 with *out, or -errno.
 int submit(LabHost&, soft::Strategy&, Gpu&, const Objects&, int tag, std::shared_ptr<Request>* out);

@@ -3,6 +3,7 @@
 
 #include <cerrno>
 
+#include "lab/lockdep_reports.h"
 #include "lab/model/step.h"
 #include "sync/clock.h"
 
@@ -21,21 +22,28 @@ static std::string errno_name(int err) {
   }
 }
 
-Lab::Lab(const soft::StrategyName& name, const Scenario& scenario, uint32_t faults)
-    : name_(name), scenario_(scenario), faults_(faults) {}
+Lab::Lab(const soft::StrategyName& name, const Scenario& scenario, uint32_t faults, bool lockdep)
+    : name_(name), scenario_(scenario), faults_(faults), lockdep_(lockdep) {}
 
 Lab::~Lab() {
+  close_all();
+}
+
+// The objects' before the strategy's end, and the requests' end before the objects'.
+void Lab::close_all() {
   more.reset();
   objects_.clear();
-  strategy_.reset();
   gpu_.reset();
+  if (host_) host_->retired().stop();
+  strategy_.reset();  // its workers end
 }
 
 void Lab::setup() {
+  if (lockdep_ && LockdepReports::current) LockdepReports::current->forget();
   handles_ = sync::new_object("handles");
   mm_ = std::make_unique<LabMm>(scenario_.pages, name_.waits);
   host_ = std::make_unique<LabHost>(*mm_, Era::of(name_.name), faults_);
-  gpu_ = std::make_unique<Gpu>(*mm_);
+  gpu_ = std::make_unique<Gpu>(*mm_, host_->retired());
   strategy_ = name_.make(*host_);
   for (int p = 0; p < scenario_.pages; p++) mm_->populate(p);
   scenario_.setup(*this);
@@ -43,11 +51,10 @@ void Lab::setup() {
 
 void Lab::check() {
   if (scenario_.after) scenario_.after(*this);
-  more.reset();
-  objects_.clear();
-  strategy_.reset();  // its workers end
-  gpu_.reset();
+  close_all();
   mm_->check();
+  const auto* reports = LockdepReports::current;
+  if (lockdep_ && reports && !reports->title().empty()) explore::fail(reports->text());
 }
 
 int Lab::object(int page, int n) {
@@ -55,6 +62,11 @@ int Lab::object(int page, int n) {
   if (int err = o->create()) explore::fail("GEM_USERPTR: " + errno_name(err));
   objects_.push_back(std::move(o));
   return static_cast<int>(objects_.size()) - 1;
+}
+
+void Lab::will_close() {
+  closes_ = true;
+  host_->retired().start_worker();
 }
 
 void Lab::close(int handle) {

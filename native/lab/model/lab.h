@@ -15,7 +15,7 @@ namespace i915u::lab {
 
 class Lab final : public explore::World {
  public:
-  Lab(const soft::StrategyName&, const Scenario&, uint32_t faults);
+  Lab(const soft::StrategyName&, const Scenario&, uint32_t faults, bool lockdep);
   ~Lab() override;
   void setup() override;
   void check() override;
@@ -32,7 +32,7 @@ class Lab final : public explore::World {
   /// A handle of an object of `n` pages from `page` on; they count from 0.
   int object(int page, int n = 1);
   /// Before threads run: close() is going to be called, so that to look a handle up is a step.
-  void will_close() { closes_ = true; }
+  void will_close();
   void close(int handle);
   const std::shared_ptr<LabObject>& object_at(int handle) { return objects_[handle]; }
   /// As a user does: again after -EAGAIN. In the order of the handles. 0 or -errno; *out may be
@@ -52,6 +52,7 @@ class Lab final : public explore::World {
   const soft::StrategyName& name_;
   const Scenario& scenario_;
   const uint32_t faults_;
+  const bool lockdep_;
   int tag_ = 0;
   bool closes_ = false;
   uint32_t handles_ = 0;
@@ -59,6 +60,7 @@ class Lab final : public explore::World {
   std::unique_ptr<LabHost> host_;
   std::unique_ptr<soft::Strategy> strategy_;
   std::unique_ptr<Gpu> gpu_;
+  void close_all();
   Objects objects_;  ///< by handle; null once closed
 };
 

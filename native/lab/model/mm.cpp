@@ -90,6 +90,10 @@ void LabMm::populate(int page) {
   map(page, new_frame(page, 0), true);
 }
 
+void LabMm::unpopulate(int page) {
+  unmap(pages_[page]);
+}
+
 void LabMm::share(int page) {
   Pte& pte = pages_[page].pte;
   pte.write = false;

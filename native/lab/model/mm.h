@@ -59,9 +59,10 @@ class LabMm final : public soft::Mm {
   LabMm(int pages, bool waits);
 
   // --- before the threads run; no steps
-  void populate(int page);  ///< written, and as swap has it
-  void share(int page);     ///< as fork() leaves it: a child maps it too, and it is read-only
-  void will_exit();         ///< exit() is going to be called, so users are counted
+  void populate(int page);    ///< written, and as swap has it
+  void unpopulate(int page);  ///< never touched
+  void share(int page);       ///< as fork() leaves it: a child maps it too, and it is read-only
+  void will_exit();           ///< exit() is going to be called, so users are counted
 
   // --- operations                         mmap_lock  notifiers
   void munmap(int page, int n = 1);     // write      UNMAP

@@ -24,6 +24,11 @@ void lookup_invalidate(Lab& l) {
   });
 }
 
+void lookup_fault(Lab& l) {
+  l.mm().unpopulate(0);
+  lookup_invalidate(l);
+}
+
 void lookup_invalidate_close(Lab& l) {
   l.will_close();
   submit_thread(l);
@@ -173,6 +178,8 @@ void works_after_reclaim(Lab& l) {
 const Scenario scenarios[] = {
     {"lookup-invalidate", "a first submission looks a page up while munmap and mmap replace it", 1,
      lookup_invalidate, nullptr},
+    {"lookup-fault", "the same where the lookup has to fault the page in, under mmap_lock", 1,
+     lookup_fault, nullptr},
     {"lookup-invalidate-close",
      "a first submission, an madvise(DONTNEED) of its page, and another thread closes the object",
      1, lookup_invalidate_close, nullptr},
