@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
 import { Command, CommanderError } from 'commander';
 import { I915Error } from '../error.js';
+import { LabError } from '../lab/error.js';
 import { toolVersion } from '../stress/assemble.js';
 import { OptionError } from '../stress/options.js';
 import { exitStatus } from '../stress/result.js';
 import { VmError } from '../vm/error.js';
 import { devicesCommand } from './devices.js';
+import { labDescription } from './lab/description.js';
 import { runCommand } from './run.js';
 import { vmDescription } from './vm/description.js';
 
@@ -18,6 +20,7 @@ const after = `
   i915-userptr run --list       stressors, and the software device's strategies and faults
   i915-userptr devices          which nodes there are, and which one a run would take
   i915-userptr vm --help        the real driver, in a VM with an emulated Intel GPU
+  i915-userptr lab --help       locking strategies, and every interleaving of them
 `;
 
 /** Says what went wrong, and with which status that ends. */
@@ -27,13 +30,14 @@ function failed(e: unknown): number {
     process.stderr.write(`i915-userptr: ${e.message}\n`);
     return exitStatus.usage;
   }
-  const text =
-    e instanceof I915Error || e instanceof VmError ? e.message : e instanceof Error ? e.stack : e;
+  const known = [I915Error, VmError, LabError].some((kind) => e instanceof kind);
+  const text = e instanceof Error ? (known ? e.message : e.stack) : e;
   process.stderr.write(`i915-userptr: ${text}\n`);
   return exitStatus.error;
 }
 
 const vmStub = () => new Command('vm').description(vmDescription);
+const labStub = () => new Command('lab').description(labDescription);
 
 /** How errors are told and how commands end, for a command and those under it. */
 function inheriting(command: Command, from: Command): Command {
@@ -61,7 +65,8 @@ export async function main(argv: string[]): Promise<void> {
   };
   // Half of all there is to load: not where a guest's emulated CPU would have to do it.
   const vm = argv[2] === 'vm' ? (await import('./vm/index.js')).vmCommand(ends) : vmStub();
-  for (const command of [runCommand(ends), devicesCommand(), vm])
+  const lab = argv[2] === 'lab' ? (await import('./lab/index.js')).labCommand(ends) : labStub();
+  for (const command of [runCommand(ends), devicesCommand(), vm, lab])
     program.addCommand(inheriting(command, program));
   try {
     await program.parseAsync(argv);

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: MIT
-// The two programs of ours that a VM needs: the GPU, and the guest's init. They are built once, by
-// make, which knows what has changed since.
+// The programs of ours: the GPU and the guest's init, which a VM needs, and the lab. They are built
+// once, by make, which knows what has changed since.
 import { spawn } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
 import { join } from 'node:path';
 import { packageRoot } from '../native.js';
 import { toolVersion } from '../stress/assemble.js';
 import { cacheRoot } from './cache.js';
+import { interrupted } from './command.js';
 import { VmError } from './error.js';
+import { withLock } from './lock.js';
 
 export interface Programs {
   vgpu: string;
@@ -25,9 +27,11 @@ function directory(): string {
   }
 }
 
+export const programPath = (name: string): string => join(directory(), name);
+
 export const programs = (): Programs => ({
-  vgpu: join(directory(), 'i915-vgpu'),
-  init: join(directory(), 'guest-init'),
+  vgpu: programPath('i915-vgpu'),
+  init: programPath('guest-init'),
 });
 
 /**
@@ -35,29 +39,45 @@ export const programs = (): Programs => ({
  * @throws {VmError} no compiler, or an error of it.
  */
 export async function buildPrograms(signal?: AbortSignal): Promise<Programs> {
-  const args = [
-    '-s',
-    '-j2',
-    '-C',
-    join(packageRoot, 'native'),
-    `OUT=${directory()}`,
-    'vgpu',
-    'guest',
-  ];
+  await build(['vgpu', 'guest'], 'the emulated GPU', signal);
+  return programs();
+}
+
+/**
+ * Makes targets of native/Makefile. `what` they are is for the errors. Two processes that want the
+ * same come one after the other: make knows nothing of another make.
+ * @throws {VmError} no compiler, or an error of it.
+ */
+export function build(
+  targets: readonly string[],
+  what: string,
+  signal?: AbortSignal,
+): Promise<void> {
+  const lock = join(directory(), `.${targets.join('-')}.lock`);
+  return withLock(lock, (fd) => make(targets, what, fd, signal), { signal });
+}
+
+async function make(
+  targets: readonly string[],
+  what: string,
+  lock: number,
+  signal?: AbortSignal,
+): Promise<void> {
+  const args = ['-s', '-j2', '-C', join(packageRoot, 'native'), `OUT=${directory()}`, ...targets];
   const said: string[] = [];
   const status = await new Promise<number | null>((resolve, reject) => {
-    const make = spawn('make', args, { stdio: ['ignore', 'pipe', 'pipe'], signal });
-    for (const out of [make.stdout, make.stderr])
-      out.on('data', (data: Buffer) => said.push(data.toString()));
-    make.on('error', reject);
-    make.on('close', resolve);
+    const child = spawn('make', args, { stdio: ['ignore', 'pipe', 'pipe', lock], signal });
+    for (const out of [child.stdout, child.stderr])
+      out?.on('data', (data: Buffer) => said.push(data.toString()));
+    child.on('error', reject);
+    child.on('close', resolve);
   }).catch((e: NodeJS.ErrnoException) => {
+    if (signal?.aborted) throw interrupted();
     if (e.code !== 'ENOENT') throw e;
-    throw new VmError('the emulated GPU must be built, and there is no make: install g++ and make');
+    throw new VmError(`${what} must be built, and there is no make: install g++ and make`);
   });
   if (status !== 0)
     throw new VmError(
-      `the emulated GPU could not be built (make and g++ are needed):\n${said.join('').slice(-2000)}`,
+      `${what} could not be built (make and g++ are needed):\n${said.join('').slice(-2000)}`,
     );
-  return programs();
 }

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: MIT
+// A counterexample for the eye: one column a thread, one row a step.
+import pico from 'picocolors';
+import type { Lanes } from './schema.js';
+
+export interface Row {
+  /** Counted from 1, as in the schedule's file. */
+  step: number;
+  thread: number;
+  op: string;
+  where: string;
+  /** After the step, by thread. */
+  held: readonly (readonly string[])[];
+  /** The page table, where it has changed. */
+  pages: string;
+  /** The last one, after which it was found. */
+  fatal: boolean;
+}
+
+export interface LanesView {
+  /** Those that made a step, by their numbers. */
+  threads: { number: number; name: string }[];
+  /** A number: so many steps are left out. */
+  rows: (Row | number)[];
+  /** Where each thread stands in the end. */
+  end: string[];
+}
+
+/** A livelock goes on for thousands of steps, which are all the same. */
+const FIRST_ROWS = 100;
+const LAST_ROWS = 200;
+
+/** `store page 0: look up`: what the step is in the kernel's words is told by its name alone. */
+const opText = (op: string, object: string): string =>
+  /^page \d+: /.test(object) ? object : object ? `${op} ${object}` : op;
+
+/** With `brief`, not what sets the scene: begins of threads, and steps before there is another. */
+export function lanesView({ threads, steps }: Lanes, brief = false): LanesView {
+  const scene = brief ? steps.findIndex((s) => s.thread !== 0) : 0;
+  let pages = '';
+  const all: Row[] = [];
+  for (const [i, s] of steps.entries()) {
+    if (brief && (i < scene || s.op === 'begin') && i < steps.length - 1) continue;
+    all.push({
+      step: i + 1,
+      thread: s.thread,
+      op: opText(s.op, s.object),
+      where: s.where,
+      held: s.held,
+      pages: s.pages === pages ? '' : s.pages,
+      fatal: i === steps.length - 1,
+    });
+    pages = s.pages;
+  }
+  const left = all.length - FIRST_ROWS - LAST_ROWS;
+  const rows =
+    left > 1 ? [...all.slice(0, FIRST_ROWS), left, ...all.slice(FIRST_ROWS + left)] : all;
+  const used = new Set(all.map((row) => row.thread));
+  return {
+    threads: [...used]
+      .sort((a, b) => a - b)
+      .map((number) => ({ number, name: threads[number] ?? `thread ${number}` })),
+    rows,
+    end: endOf({ threads, steps }),
+  };
+}
+
+function endOf({ threads, steps }: Lanes): string[] {
+  const last = steps.at(-1);
+  if (!last) return [];
+  return threads.flatMap((name, t) => {
+    const next = last.next[t] ?? '';
+    const held = last.held[t] ?? [];
+    if (!next && held.length === 0) return [];
+    const stands = next ? `stands before ${next}` : 'ended';
+    return [`${name} ${stands}${held.length ? `; holds ${held.join(', ')}` : ''}`];
+  });
+}
+
+const isRead = (lock: string) => lock.endsWith(' (read)');
+
+/** One mark for each lock: thick where it is held alone, and with a corner where it was taken. */
+function bars(held: readonly string[], before: readonly string[]): string {
+  return held
+    .map((lock, i) => {
+      const taken = i >= before.length || before[i] !== lock;
+      return isRead(lock) ? (taken ? '┌' : '│') : taken ? '┏' : '┃';
+    })
+    .join('');
+}
+
+export interface LanesTextOptions {
+  color?: boolean;
+  brief?: boolean;
+}
+
+export function lanesText(lanes: Lanes, { color = false, brief = false }: LanesTextOptions = {}) {
+  const paint = pico.createColors(color);
+  const { threads, rows, end } = lanesView(lanes, brief);
+  const steps = rows.filter((row) => typeof row !== 'number');
+  const barsOf = (number: number) => Math.max(0, ...steps.map((r) => r.held[number]?.length ?? 0));
+  const columns = threads.map(({ number, name }) => {
+    const room = barsOf(number);
+    const ops = steps.filter((r) => r.thread === number).map((r) => r.op.length);
+    return {
+      number,
+      name,
+      room,
+      width: Math.max(name.length, room + (room ? 1 : 0) + Math.max(...ops)),
+    };
+  });
+  const whereWidth = Math.max(2, ...steps.map((r) => r.where.length));
+  const lines = [
+    paint.bold(
+      [
+        '   step',
+        ...columns.map((c) => c.name.padEnd(c.width)),
+        'at'.padEnd(whereWidth),
+        'page table, where it changes',
+      ].join('  '),
+    ),
+  ];
+  let before: readonly (readonly string[])[] = [];
+  for (const row of rows) {
+    if (typeof row === 'number') {
+      lines.push(`        ... ${row} steps ...`);
+      continue;
+    }
+    const cells = columns.map(({ number, room, width }) => {
+      const marks = bars(row.held[number] ?? [], before[number] ?? []).padEnd(room);
+      const op = row.thread === number ? row.op : '';
+      return `${marks}${room ? ' ' : ''}${op}`.padEnd(width);
+    });
+    const line = [
+      `${row.fatal ? '>' : ' '}${`${row.step}`.padStart(6)}`,
+      ...cells,
+      row.where.padEnd(whereWidth),
+      row.pages,
+    ]
+      .join('  ')
+      .trimEnd();
+    lines.push(row.fatal ? paint.red(line) : line);
+    before = row.held;
+  }
+  if (end.length > 0) lines.push('', ...end.map((line) => `  ${line}`));
+  return `${lines.join('\n')}\n`;
+}
