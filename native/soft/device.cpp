@@ -164,9 +164,8 @@ SoftDevice::~SoftDevice() {
 }
 
 std::unique_ptr<SoftDevice> SoftDevice::open(const SoftOptions& options, int* err) {
-  const StrategyName* s = strategy_names;
-  while (s->name && options.strategy != s->name) s++;
-  if (!s->name) {
+  const StrategyName* s = find_strategy(options.strategy.c_str());
+  if (!s) {
     *err = -EINVAL;
     return nullptr;
   }
@@ -177,7 +176,7 @@ std::unique_ptr<SoftDevice> SoftDevice::open(const SoftOptions& options, int* er
   card->gpu->pool = std::move(pool);
   card->device->impl->gpu = card->gpu.get();
   card->device->impl->card = card.get();
-  card->gpu->strategy = s->make(*card->device);
+  card->gpu->strategy = s->make(*card->gpu);
   return open_file(std::move(card));
 }
 
@@ -224,6 +223,7 @@ int SoftDevice::ioctl(unsigned long request, void* arg) {
   if (in_size && copy_from_user(data, user, in_size)) return -EFAULT;
   if (size > in_size) memset(data + in_size, 0, size - in_size);
   const int ret = ioctl.fn(*impl->file, data);
+  sync::lockdep::return_to_user();
   if (out_size && copy_to_user(user, data, out_size)) return -EFAULT;
   return ret;
 }
@@ -242,13 +242,13 @@ SoftStats SoftDevice::stats() {
   impl->card->dmabufs.reap();
   impl->gpu->retire();
   const GpuCounters& c = impl->gpu->counters;
-  const AddressSpace& mm = AddressSpace::current();
+  AddressSpace& mm = AddressSpace::current();
   return {.requests = c.requests,
           .batches = c.batches,
           .commands = c.commands,
           .gpu_faults = c.gpu_faults,
           .resets = c.resets,
-          .invalidates = mm.invalidates(),
+          .invalidates = mm.notifiers().invalidates(),
           .pins_acquired = mm.pins_acquired(),
           .pins_released = mm.pins_released(),
           .objects = c.objects,
@@ -274,10 +274,6 @@ bool SoftDevice::fault(Fault f) {
 
 Strategy& SoftDevice::strategy() {
   return *impl->gpu->strategy;
-}
-
-sync::RwLock& SoftDevice::notifier_lock() {
-  return impl->gpu->notifier_lock;
 }
 
 }  // namespace i915u::soft

@@ -7,7 +7,6 @@
 
 #include "drm/device.h"
 #include "soft/faults.h"
-#include "sync/rwsem.h"
 
 namespace i915u::soft {
 
@@ -54,8 +53,6 @@ class SoftDevice final : public Device {
   bool fault(Fault f);
 
   Strategy& strategy();
-  /// kernel: i915->mm.notifier_lock. Readers: the last check of a submission; writer: set_seq.
-  sync::RwLock& notifier_lock();
 
   std::unique_ptr<SoftDeviceImpl> impl;
 

@@ -41,6 +41,8 @@ constexpr UserExtension extensions[] = {
     timeline_fences_extension,  // DRM_I915_GEM_EXECBUFFER_EXT_TIMELINE_FENCES
 };
 
+const sync::LockClass acquire_class{"reservation_ww_class_acquire"};
+
 // kernel: i915_gem_check_execbuffer
 int check_args(drm_i915_gem_execbuffer2& args) {
   constexpr uint64_t illegal = static_cast<uint64_t>(__I915_EXEC_UNKNOWN_FLAGS) |
@@ -61,6 +63,7 @@ ExecBuffer::ExecBuffer(File& file, drm_i915_gem_execbuffer2& args, drm_i915_gem_
       args_(args),
       exec_(exec),
       count_(args.buffer_count),
+      acquire_(acquire_class),
       has_reloc_(!(args.flags & I915_EXEC_NO_RELOC)) {}
 
 ExecBuffer::~ExecBuffer() {
@@ -159,7 +162,7 @@ int ExecBuffer::move_to_gpu(const std::shared_ptr<Request>& rq) {
     o.dirty.store(true, std::memory_order_relaxed);
   }
   if (!userptr_used_) return 0;
-  sync::ReadGuard g(file_.gpu.notifier_lock);
+  sync::ReadGuard g(file_.gpu.notifier_lock());
   for (Entry& e : entries_) {
     if (!e.object->is_userptr()) continue;
     auto& o = static_cast<UserptrObject&>(*e.object);

@@ -13,6 +13,7 @@
 #include "soft/object.h"
 #include "soft/request.h"
 #include "soft/vm.h"
+#include "sync/lockdep.h"
 
 namespace i915u::soft {
 
@@ -89,6 +90,7 @@ class ExecBuffer {
   std::shared_ptr<Context> ctx_;
   std::shared_ptr<ContextEngine> ce_;
   std::vector<Entry> entries_;
+  sync::lockdep::Map acquire_;   // kernel: ww_acquire_ctx; lets several objects be locked
   std::vector<Object*> locked_;  // ordered by address, each once
   bool objects_locked_ = false;
   bool userptr_used_ = false;

@@ -25,7 +25,8 @@ void ExecBuffer::lock_objects() {
     std::sort(locked_.begin(), locked_.end());
     locked_.erase(std::unique(locked_.begin(), locked_.end()), locked_.end());
   }
-  for (Object* o : locked_) o->lock.lock();
+  acquire_.lock();
+  for (Object* o : locked_) o->lock.lock_nest(&acquire_);
   objects_locked_ = true;
 }
 
@@ -33,6 +34,7 @@ void ExecBuffer::unlock_objects() {
   if (!objects_locked_) return;
   objects_locked_ = false;
   for (auto it = locked_.rbegin(); it != locked_.rend(); ++it) (*it)->lock.unlock();
+  acquire_.unlock();
 }
 
 void ExecBuffer::pin(Entry& e) {

@@ -20,6 +20,10 @@ const FaultName fault_names[] = {
     {"early-signal", fault_early_signal, "signals a request before its last dword is written"},
     {"lost-wakeup", fault_lost_wakeup, "signals a request without waking who waits for it"},
     {"leak-object", fault_leak_object, "keeps the memory of freed objects"},
+    {"no-read-lock", fault_no_read_lock, "looks pages up without the semaphore (strategy rwsem)"},
+    {"late-insert", fault_late_insert,
+     "registers an object's range only when its first pages are there"},
+    {"no-seq", fault_no_seq, "leaves the sequence number alone in an invalidate"},
     {nullptr, Fault{}, nullptr},
 };
 

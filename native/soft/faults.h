@@ -34,6 +34,15 @@ enum Fault : uint32_t {
   fault_lost_wakeup = 1u << 9,
   /// Freed GEM objects keep their memory.
   fault_leak_object = 1u << 10,
+  /// rwsem: page lookups do not take the semaphore, so that they run in the middle of an
+  /// invalidate.
+  fault_no_read_lock = 1u << 11,
+  /// The object is registered once it has its first pages: what is invalidated while they are
+  /// looked up is not seen, and the pages are taken for current.
+  fault_late_insert = 1u << 12,
+  /// An invalidate leaves the sequence number as it is, so that no lookup sees that it came
+  /// between.
+  fault_no_seq = 1u << 13,
 };
 
 struct FaultName {

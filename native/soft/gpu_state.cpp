@@ -8,6 +8,7 @@
 #include <algorithm>
 
 #include "soft/engine.h"
+#include "soft/mm/address_space.h"
 #include "sync/clock.h"
 
 namespace i915u::soft {
@@ -45,8 +46,8 @@ Gpu::Gpu(const SoftOptions& o)
     : options(o),
       faults(o.faults),
       fault_one_in(o.fault_one_in),
-      notifier_lock(notifier_lock_class),
       atomics_lock(atomics_lock_class),
+      notifier_lock_(notifier_lock_class),
       wq_("i915", wq_class),
       retire_work_(std::make_shared<sync::WorkQueue::Work>([this] { retire(); })) {
   for (uint32_t i = 0; i < num_engines; i++)
@@ -71,6 +72,10 @@ bool Gpu::fault(Fault f) {
   if (one_in <= 1) return true;
   const uint64_t draw = fault_draws_.fetch_add(1, std::memory_order_relaxed);
   return mix(options.seed ^ mix(draw)) % one_in == 0;
+}
+
+Mm& Gpu::mm() {
+  return AddressSpace::current();
 }
 
 void Gpu::retire() {

@@ -9,6 +9,7 @@
 
 #include "soft/device.h"
 #include "soft/faults.h"
+#include "soft/strategies/strategy.h"
 #include "sync/mutex.h"
 #include "sync/rwsem.h"
 #include "sync/workqueue.h"
@@ -17,7 +18,6 @@ namespace i915u::soft {
 
 class Engine;
 class Pool;
-class Strategy;
 
 /// Skylake GT2's engines, in the order of the driver's engine ids.
 enum EngineId : uint32_t { rcs0, bcs0, vcs0, vecs0, num_engines };
@@ -28,10 +28,10 @@ struct GpuCounters {
   std::atomic<uint64_t> objects{0}, object_bytes{0}, contexts{0}, vms{0}, bindings{0}, fences{0};
 };
 
-struct Gpu {
+struct Gpu final : StrategyHost {
   explicit Gpu(const SoftOptions& o);
   /// Cancels what still runs and joins the engine threads, in bounded time. Every file is closed.
-  ~Gpu();
+  ~Gpu() override;
   Gpu(const Gpu&) = delete;
   Gpu& operator=(const Gpu&) = delete;
 
@@ -46,15 +46,18 @@ struct Gpu {
 
   std::atomic<uint32_t> faults, fault_one_in;
   /// Does the fault strike now? One in fault_one_in times, from the options' seed.
-  bool fault(Fault f);
+  bool fault(Fault f) override;
 
-  sync::RwLock notifier_lock;   ///< kernel: i915->mm.notifier_lock
+  Mm& mm() override;
+  sync::RwLock& notifier_lock() override { return notifier_lock_; }
+
   sync::SpinLock atomics_lock;  ///< MI_ATOMIC is atomic among the engines
   std::shared_ptr<Strategy> strategy;
   std::shared_ptr<Pool> pool;
   std::array<std::unique_ptr<Engine>, num_engines> engines;  ///< never null
 
  private:
+  sync::RwLock notifier_lock_;  // kernel: i915->mm.notifier_lock
   std::atomic<uint64_t> fault_draws_{0};
   sync::WorkQueue wq_;  // kernel: i915->wq
   std::shared_ptr<sync::WorkQueue::Work> retire_work_;

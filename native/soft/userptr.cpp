@@ -8,35 +8,55 @@
 #include <climits>
 
 #include "drm/uapi.h"
-#include "soft/device.h"
+#include "soft/device_impl.h"
+#include "soft/mm/address_space.h"
 #include "soft/mm/mappings.h"
-#include "soft/strategies/strategy.h"
+#include "sync/clock.h"
 
 namespace i915u::soft {
 
 UserptrObject::UserptrObject(SoftDevice& d, uint64_t p, uint64_t s, bool ro)
-    : Object(d, s), ptr(p), read_only(ro), mm(AddressSpace::current().id()) {}
+    : Object(d, s), Userptr(p, s, ro, AddressSpace::current().id()) {}
 
 UserptrObject::~UserptrObject() {
   put_pages();
-  if (notifier) dev.strategy().release(*this);
+  if (state) dev.strategy().release(*this);
+}
+
+std::weak_ptr<Userptr> UserptrObject::weak() {
+  return std::static_pointer_cast<UserptrObject>(shared_from_this());
 }
 
 std::shared_ptr<Pages> UserptrObject::get_pages(int* err) {
-  if (!pages) *err = -EAGAIN;
+  if (!pages) {
+    *err = -EAGAIN;
+    return nullptr;
+  }
+  if (gpu_of(dev).faults & fault_lose_dirty) pages->track_writes();
   return pages;
 }
 
+int UserptrObject::unbind() {
+  return deaf_ ? 0 : Object::unbind();
+}
+
+void UserptrObject::wait_idle() {
+  if (!deaf_) wait(true, sync::forever);
+}
+
 void UserptrObject::put_pages() {
-  looked_up = false;
   if (!pages) return;
   pages->unpin(!dev.fault(fault_lose_dirty), dev.fault(fault_leak_pin) ? 1 : 0);
   pages.reset();
 }
 
+bool UserptrObject::will_need() const {
+  return madv == uapi::I915_MADV_WILLNEED;
+}
+
 void UserptrObject::handles_gone() {
   if (!dev.fault(fault_write_after_close)) return;
-  deaf = true;
+  deaf_ = true;
   sync::Guard g(lock);
   put_pages();
 }

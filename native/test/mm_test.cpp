@@ -56,21 +56,24 @@ bool gpu_poke(PinnedPages& p, uint64_t off, uint32_t v) {
 }
 std::shared_ptr<PinnedPages> pin(uint64_t at, uint64_t pages, bool write = true) {
   int err = 1;
-  auto p = mm().pin_user_pages(at, pages * page, write, &err);
+  auto p = mm().pin(at, pages * page, write, &err);
   CHECK(p);
   CHECK_EQ(err, 0);
   return p;
 }
 int pin_error(uint64_t at, uint64_t len, bool write = true) {
   int err = 0;
-  CHECK(!mm().pin_user_pages(at, len, write, &err));
+  CHECK(!mm().pin(at, len, write, &err));
   return err;
 }
 
 // Notes what it is told.
 struct Recorder : MmuNotifier {
-  Recorder(uint64_t f, uint64_t t) : from(f), to(t) { mm().notifier_register(*this); }
-  ~Recorder() override { mm().notifier_unregister(*this); }
+  Recorder(uint64_t f, uint64_t t) : from(f), to(t) {
+    sync::WriteGuard w(mm().mmap_lock());
+    mm().notifiers().subscribe(*this);
+  }
+  ~Recorder() override { mm().notifiers().unsubscribe(*this); }
   int invalidate_range_start(const InvalidateRange& r) override {
     if (r.start < to && r.end > from) {
       CHECK(r.blockable);
@@ -97,13 +100,13 @@ struct Recorder : MmuNotifier {
 // An object of a driver that does what it should: the user lock and the sequence.
 struct Driver : IntervalNotifier {
   static constexpr sync::LockClass cls{"user lock"};
-  Driver(uint64_t at, uint64_t len) { mm().interval_insert(*this, at, len); }
-  ~Driver() override { mm().interval_remove(*this); }
+  Driver(uint64_t at, uint64_t len) { mm().notifiers().interval_insert(*this, at, len); }
+  ~Driver() override { mm().notifiers().interval_remove(*this); }
   bool invalidate(const InvalidateRange& r, uint64_t cur_seq) override {
     if (!r.blockable && !never_sleeps) return false;
     {
       sync::Guard g(lock);
-      mm().set_seq(*this, cur_seq);
+      mm().notifiers().set_seq(*this, cur_seq);
     }
     calls++;
     if (during) during();
@@ -331,8 +334,8 @@ TEST(fork_invalidates_private_memory_and_the_child_is_another_mm) {
   const pid_t pid = mm().fork();
   if (pid == 0) {
     int err = 0;
-    const bool ok = mm().id() != id && mm().invalidates() == 0 &&
-                    mm().pin_user_pages(at, page, true, &err) && mm().munmap(at, page) == 0;
+    const bool ok = mm().id() != id && mm().notifiers().invalidates() == 0 &&
+                    mm().pin(at, page, true, &err) && mm().munmap(at, page) == 0;
     store_user_u32(shared, ok ? 1 : 2);
     _exit(0);
   }
@@ -364,15 +367,15 @@ TEST(move_pages_leaves_pages_of_the_right_node_alone) {
 TEST(a_reader_collides_with_an_invalidate_that_came_between) {
   const uint64_t at = map(4);
   Driver d(at, 2 * page);
-  uint64_t seq = mm().read_begin(d);
-  CHECK(!mm().read_retry(d, seq));
+  uint64_t seq = mm().notifiers().read_begin(d);
+  CHECK(!mm().notifiers().read_retry(d, seq));
   mm().madvise(at + 2 * page, page, MADV_DONTNEED);
-  CHECK(!mm().read_retry(d, seq));
+  CHECK(!mm().notifiers().read_retry(d, seq));
   mm().madvise(at + page, page, MADV_DONTNEED);
-  CHECK(mm().read_retry(d, seq));
+  CHECK(mm().notifiers().read_retry(d, seq));
   CHECK_EQ(d.calls.load(), 1);
-  seq = mm().read_begin(d);
-  CHECK(!mm().read_retry(d, seq));
+  seq = mm().notifiers().read_begin(d);
+  CHECK(!mm().notifiers().read_retry(d, seq));
   mm().munmap(at, 4 * page);
 }
 
@@ -389,10 +392,10 @@ TEST(read_begin_waits_for_the_end_of_an_invalidate_of_its_range) {
   };
   sync::Thread changer("changer", [&] { mm().madvise(at, page, MADV_DONTNEED); });
   while (stage != 1) sync::yield();
-  mm().read_begin(other);  // another range goes on
+  mm().notifiers().read_begin(other);  // another range goes on
   sync::Thread reader("reader", [&] {
     stage = 2;
-    mm().read_begin(d);
+    mm().notifiers().read_begin(d);
     through = true;
   });
   reader.join();
@@ -408,8 +411,8 @@ TEST(subscribing_and_leaving_in_the_middle_of_an_invalidate) {
   std::unique_ptr<Driver> late;
   bool collided = false;
   d.during = [&] {
-    late = std::make_unique<Driver>(at, page);                      // joins at the end
-    mm().interval_drop(std::make_unique<Driver>(at + page, page));  // never joins
+    late = std::make_unique<Driver>(at, page);                                  // joins at the end
+    mm().notifiers().interval_drop(std::make_unique<Driver>(at + page, page));  // never joins
   };
   mm().madvise(at, page, MADV_DONTNEED);
   d.during = nullptr;
@@ -441,8 +444,8 @@ TEST(a_notifier_may_be_dropped_by_its_own_invalidate) {
     explicit Dying(bool* g) : gone(g) {}
     ~Dying() override { *gone = true; }
     bool invalidate(const InvalidateRange&, uint64_t cur_seq) override {
-      mm().set_seq(*this, cur_seq);
-      mm().interval_drop(std::move(self));
+      mm().notifiers().set_seq(*this, cur_seq);
+      mm().notifiers().interval_drop(std::move(self));
       return !*gone;
     }
     std::unique_ptr<IntervalNotifier> self;
@@ -451,7 +454,7 @@ TEST(a_notifier_may_be_dropped_by_its_own_invalidate) {
   bool gone = false;
   auto owned = std::make_unique<Dying>(&gone);
   Dying& d = *owned;
-  mm().interval_insert(d, at, page);
+  mm().notifiers().interval_insert(d, at, page);
   d.self = std::move(owned);
   mm().madvise(at, page, MADV_DONTNEED);
   CHECK(gone);
@@ -459,20 +462,44 @@ TEST(a_notifier_may_be_dropped_by_its_own_invalidate) {
 }
 
 TEST(who_may_not_block_gets_eagain_and_leaves_no_range_open) {
-  AddressSpaceImpl impl;
+  NotifierChain chain;
   struct Sleeper : IntervalNotifier {
+    explicit Sleeper(NotifierChain& c) : chain(c) {}
     bool invalidate(const InvalidateRange& r, uint64_t s) override {
-      seq = s;
+      chain.set_seq(*this, s);
       return r.blockable;
     }
-  } n;
-  n.start = page;
-  n.end = 2 * page;
-  impl.itree.insert(n);
+    NotifierChain& chain;
+  } n(chain);
+  chain.interval_insert(n, page, page);
+  const uint64_t before = chain.read_begin(n);
   const InvalidateRange r{0, 4 * page, InvalidateEvent::unmap, false};
-  CHECK_EQ(impl.invalidate_range_start(r), -EAGAIN);
-  CHECK_EQ(impl.active_invalidate_ranges, uint64_t{0});
-  CHECK_EQ(impl.invalidate_seq, uint64_t{4});
+  CHECK_EQ(chain.invalidate_range_start(r), -EAGAIN);
+  CHECK(chain.quiet());
+  CHECK(chain.read_retry(n, before));
+  CHECK_EQ(chain.read_begin(n), uint64_t{3});  // would wait for an end that does not come
+}
+
+TEST(who_may_not_block_has_the_end_called_for_those_that_started) {
+  NotifierChain chain;
+  struct Subscriber : MmuNotifier {
+    explicit Subscriber(bool s) : sleeps(s) {}
+    int invalidate_range_start(const InvalidateRange& r) override {
+      if (sleeps && !r.blockable) return -EAGAIN;
+      starts++;
+      return 0;
+    }
+    void invalidate_range_end(const InvalidateRange&) override { ends++; }
+    const bool sleeps;
+    int starts = 0, ends = 0;
+  } a(false), b(true), c(false);
+  for (Subscriber* s : {&a, &b, &c}) chain.subscribe(*s);
+  const InvalidateRange r{0, page, InvalidateEvent::unmap, false};
+  CHECK_EQ(chain.invalidate_range_start(r), -EAGAIN);
+  CHECK(chain.quiet());
+  for (const Subscriber* s : {&a, &b, &c}) CHECK_EQ(s->starts, s->ends);
+  CHECK_EQ(a.starts + b.starts + c.starts, 2);
+  for (Subscriber* s : {&a, &b, &c}) chain.unsubscribe(*s);
 }
 
 TEST(an_interval_tree_finds_what_a_list_finds) {
@@ -792,10 +819,10 @@ TEST(a_lookup_in_the_middle_of_a_fault_has_the_pages_before_it) {
   poke(at + 3 * page, 1);
   Fault fault(at + 2 * page, page);
   Driver d(at, 4 * page);
-  const uint64_t seq = mm().read_begin(d);
+  const uint64_t seq = mm().notifiers().read_begin(d);
   std::shared_ptr<PinnedPages> p;
   int err = 1;
-  sync::Thread gup("gup", [&] { p = mm().pin_user_pages(at, 4 * page, true, &err); });
+  sync::Thread gup("gup", [&] { p = mm().pin(at, 4 * page, true, &err); });
   fault.wait();
   // mmap_lock is free meanwhile.
   CHECK_EQ(mm().madvise(at, 2 * page, MADV_DONTNEED), 0);
@@ -804,7 +831,7 @@ TEST(a_lookup_in_the_middle_of_a_fault_has_the_pages_before_it) {
   gup.join();
   CHECK(p);
   CHECK_EQ(err, 0);
-  CHECK(mm().read_retry(d, seq));
+  CHECK(mm().notifiers().read_retry(d, seq));
   CHECK_EQ(gpu_peek(*p, 0), 0xdeadbeefu);
   CHECK(gpu_poke(*p, 2 * page, 5));
   CHECK_EQ(peek(at + 2 * page), 5u);
@@ -818,7 +845,7 @@ TEST(a_lookup_whose_range_goes_while_it_waits_ends_with_efault) {
   Fault fault(at, page);
   std::shared_ptr<PinnedPages> p;
   int err = 1;
-  sync::Thread gup("gup", [&] { p = mm().pin_user_pages(at, page, true, &err); });
+  sync::Thread gup("gup", [&] { p = mm().pin(at, page, true, &err); });
   fault.wait();
   CHECK_EQ(mm().munmap(at, page), 0);
   fault.wake();
@@ -846,10 +873,9 @@ TEST(changes_against_lookups_and_accesses) {
           const bool is_priv = rnd() % 2;
           IntervalNotifier& in = is_priv ? d : df;
           const uint64_t first = rnd() % n, count = 1 + rnd() % (n - first);
-          const uint64_t seq = mm().read_begin(in);
+          const uint64_t seq = mm().notifiers().read_begin(in);
           int err;
-          auto p = mm().pin_user_pages((is_priv ? priv : file) + first * page, count * page,
-                                       rnd() % 4, &err);
+          auto p = mm().pin((is_priv ? priv : file) + first * page, count * page, rnd() % 4, &err);
           if (!p) continue;
           pinned++;
           p->get_busy();
@@ -861,7 +887,7 @@ TEST(changes_against_lookups_and_accesses) {
             else
               p->read(off, v, sizeof(v));
           }
-          collided += mm().read_retry(in, seq);
+          collided += mm().notifiers().read_retry(in, seq);
           p->put_busy();
           if (rnd() % 2) p->unpin(true);
         }

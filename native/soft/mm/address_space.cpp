@@ -41,7 +41,6 @@ namespace i915u::soft {
 namespace {
 
 const sync::LockClass mmap_lock_class{"mmap_lock"};
-const sync::LockClass subscriptions_class{"notifier_subscriptions.lock"};
 const sync::LockClass pages_class{"page_table_lock"};
 
 constexpr uint64_t pmd_size = 2u << 20;
@@ -59,13 +58,13 @@ class Change {
  public:
   explicit Change(AddressSpaceImpl& impl) : mm_(impl) {}
   ~Change() {
-    for (const auto& r : ranges_) mm_.invalidate_range_end(r);
+    for (const auto& r : ranges_) mm_.notifiers.invalidate_range_end(r);
   }
 
   void invalidate(InvalidateEvent event, uint64_t start, uint64_t end) {
     if (start >= end) return;
     ranges_.push_back({start, end, event, true});
-    mm_.invalidate_range_start(ranges_.back());
+    mm_.notifiers.invalidate_range_start(ranges_.back());
   }
   void take(uint64_t start, uint64_t end, Fate fate) {
     if (start < end) takes_.push_back({start, end, fate});
@@ -110,7 +109,8 @@ class Moving {
   Moving(AddressSpaceImpl& impl, uint64_t start, uint64_t end) : mm_(impl) {
     for (Piece* p : mm_.pieces_in(start, end)) {
       PinnedPagesImpl& pin = *p->pin;
-      if (pins_.insert(&pin).second) pin.lock.down_write();
+      // pages_lock is held: nobody else has two of them.
+      if (pins_.insert(&pin).second) pin.lock.down_write_nest(&mm_.pages_lock);
       const uint64_t from = p->off + std::max(start, p->start) - p->start;
       const uint64_t to = p->off + std::min(end, p->end) - p->start;
       Piece& moved = pin.split(from);
@@ -180,7 +180,6 @@ bool is_file(int fd, struct stat* st) {
 AddressSpaceImpl::AddressSpaceImpl()
     : id(generation << 32 | static_cast<uint32_t>(getpid())),
       mmap_lock(mmap_lock_class),
-      subscriptions_lock(subscriptions_class),
       pages_lock(pages_class) {}
 
 AddressSpace::AddressSpace() : impl_(std::make_unique<AddressSpaceImpl>()) {}
@@ -208,6 +207,12 @@ AddressSpace& AddressSpace::create() {
 
 uint64_t AddressSpace::id() const {
   return impl_->id;
+}
+NotifierChain& AddressSpace::notifiers() {
+  return impl_->notifiers;
+}
+sync::RwSemaphore& AddressSpace::mmap_lock() {
+  return impl_->mmap_lock;
 }
 
 int64_t AddressSpace::mmap(uint64_t addr, uint64_t len, int prot, int flags, int fd, int64_t off) {
@@ -451,7 +456,7 @@ pid_t AddressSpace::fork() {
   const auto copy = [&](uint64_t start, uint64_t end) {
     if (start >= end) return;
     ranges.push_back({start, end, InvalidateEvent::protection_page, true});
-    impl_->invalidate_range_start(ranges.back());
+    impl_->notifiers.invalidate_range_start(ranges.back());
   };
   uint64_t at = 0;
   for (const auto& r : impl_->mappings.shared(0, task_size)) {
@@ -461,7 +466,7 @@ pid_t AddressSpace::fork() {
   copy(at, task_size);
   const pid_t pid = kernel().fork();
   if (pid == 0) return 0;  // these locks are the parent's
-  for (const auto& r : ranges) impl_->invalidate_range_end(r);
+  for (const auto& r : ranges) impl_->notifiers.invalidate_range_end(r);
   impl_->mmap_lock.up_write();
   return pid;
 }

@@ -9,14 +9,14 @@
 #include <vector>
 
 #include "mem/memory.h"
-#include "soft/mm/notifier.h"
+#include "soft/mm/mm.h"
 #include "soft/mm/pinned_pages.h"
 
 namespace i915u::soft {
 
 struct AddressSpaceImpl;
 
-class AddressSpace final : public Memory {
+class AddressSpace final : public Memory, public Mm {
  public:
   /// The one of this process. After a fork the child has its own, with no notifiers.
   static AddressSpace& current();
@@ -37,24 +37,19 @@ class AddressSpace final : public Memory {
   int fallocate(int fd, int mode, int64_t off, int64_t len) override;
   pid_t fork() override;
 
-  // --- notifiers
-  void notifier_register(MmuNotifier&);
-  void notifier_unregister(MmuNotifier&);  ///< returns when no call to it is running
-  void interval_insert(IntervalNotifier&, uint64_t start, uint64_t len);
-  void interval_remove(IntervalNotifier&);  ///< returns when no call to it is running
-  /// Removes it without waiting, so that an invalidate may do it; it is destroyed when no call to
-  /// it is running.
-  void interval_drop(std::unique_ptr<IntervalNotifier>);
-  /// kernel: mmu_interval_read_begin. Waits while an invalidate of this range is in progress.
-  uint64_t read_begin(IntervalNotifier&);
-  /// kernel: mmu_interval_read_retry. Under the lock that invalidate() takes around set_seq.
-  bool read_retry(IntervalNotifier&, uint64_t seq);
-  void set_seq(IntervalNotifier&, uint64_t cur_seq);
+  // --- Mm
+  /// Which process this is the mm of: a forked child's differs (kernel: current->mm).
+  uint64_t id() const override;
+  NotifierChain& notifiers() override;
+  sync::RwSemaphore& mmap_lock() override;
+  std::shared_ptr<UserPages> pin_fast_only(uint64_t start, uint64_t len, bool write) override;
+  std::shared_ptr<UserPages> pin_remote(uint64_t start, uint64_t len, bool write,
+                                        int* err) override;
+  std::shared_ptr<UserPages> pin_user_pages(uint64_t start, uint64_t len, bool write,
+                                            int* err) override;
 
-  // --- page lookup
-  /// kernel: pin_user_pages_fast over [start, start+len), page-aligned, with FOLL_WRITE if `write`.
-  /// Faults missing pages in. Null with *err = -EFAULT (a hole, no permission, a device mapping).
-  std::shared_ptr<PinnedPages> pin_user_pages(uint64_t start, uint64_t len, bool write, int* err);
+  /// pin_user_pages, for who wants the pages as what they are.
+  std::shared_ptr<PinnedPages> pin(uint64_t start, uint64_t len, bool write, int* err);
   /// Is every page of the range mapped, and to memory that has struct pages? Faults nothing in.
   bool probe(uint64_t start, uint64_t len) const;
   /// A mapping that has no struct pages (VM_PFNMAP): page lookup refuses it. For GEM mmaps.
@@ -63,14 +58,12 @@ class AddressSpace final : public Memory {
   /// Pins taken and given back since the process began, in pages (/proc/vmstat nr_foll_pin_*).
   uint64_t pins_acquired() const;
   uint64_t pins_released() const;
-  uint64_t invalidates() const;  ///< invalidate_range_start calls so far
-  /// Which process this is the mm of: a forked child's differs (kernel: current->mm).
-  uint64_t id() const;
 
  private:
   AddressSpace();
   ~AddressSpace() override;
   static AddressSpace& create();
+  std::shared_ptr<PinnedPages> new_pin(uint64_t start, uint64_t len);  ///< null: -EFAULT
   std::unique_ptr<AddressSpaceImpl> impl_;
 };
 

@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: MIT
 // What the files of this folder share of one mm. Lock order: mmap_lock, pages_lock, the lock of a
-// PinnedPages. subscriptions_lock and the one in Mappings are innermost. No notifier is called
-// under any of them but mmap_lock.
+// PinnedPages. Those in NotifierChain and Mappings are innermost. No notifier is called under any
+// of them but mmap_lock.
 #pragma once
 
 #include <unistd.h>
 
 #include <atomic>
 #include <cstdint>
-#include <list>
 #include <map>
 #include <memory>
 #include <vector>
@@ -17,7 +16,6 @@
 #include "soft/mm/interval_tree.h"
 #include "soft/mm/mappings.h"
 #include "sync/rwsem.h"
-#include "sync/wait_queue.h"
 
 namespace i915u::soft {
 
@@ -52,6 +50,8 @@ struct PinnedPagesImpl {
   sync::SpinLock written_lock;
   std::map<uint64_t, std::unique_ptr<char[]>> written;  ///< offset of a page: content before
 
+  /// With pages_lock held: from here on changes concern it.
+  void begin();
   Piece& at(uint64_t off);
   /// The piece from `off` on, cut off from what stands before it.
   Piece& split(uint64_t off);
@@ -79,12 +79,6 @@ constexpr Fate fate_truncated{Fate::apart, Fate::apart};  // even_cows
 constexpr Fate fate_punched{Fate::stays, Fate::apart};
 constexpr Fate fate_protected{Fate::stays, Fate::alias};
 
-struct Subscriber {
-  MmuNotifier* notifier;
-  uint32_t running = 0;  ///< calls to it
-  bool gone = false;
-};
-
 struct AddressSpaceImpl {
   AddressSpaceImpl();
 
@@ -92,23 +86,7 @@ struct AddressSpaceImpl {
   sync::RwSemaphore mmap_lock;
   Mappings mappings;
 
-  // --- notifier.cpp
-  sync::SpinLock subscriptions_lock;
-  sync::WaitQueue subscriptions_wq;
-  uint64_t invalidate_seq = 2, active_invalidate_ranges = 0;
-  IntervalTree<IntervalNotifier> itree;
-  std::vector<IntervalNotifier*> deferred;
-  std::vector<std::unique_ptr<IntervalNotifier>> dropped;
-  std::list<std::shared_ptr<Subscriber>> subscribers;
-  std::atomic<uint64_t> invalidates{0};
-
-  int invalidate_range_start(const InvalidateRange&);
-  void invalidate_range_end(const InvalidateRange&);
-  void itree_end();
-  /// True: `n` is deferred, and the caller who wants it gone waits for invalidate_seq to move on.
-  bool remove(IntervalNotifier& n);
-  template <class F>
-  int call_subscribers(F call);
+  NotifierChain notifiers;
 
   // --- pinned_pages.cpp
   sync::Mutex pages_lock;  ///< held over the change itself: no lookup can come in the middle

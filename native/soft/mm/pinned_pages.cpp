@@ -6,12 +6,14 @@
 // shared memory, along with mremap. If no GPU is at work on the pin the content goes nowhere: the
 // driver has to look the pages up again, and one that does not (a fault switch) reads poison.
 //
-// Lookup: as pin_user_pages_fast, first without mmap_lock when all pages are there, else with it;
-// what is missing is then faulted in without, as the kernel drops it for a fault that waits
-// (userfaultfd). Pages that a change takes while the lookup still waits for a later one count as
-// looked up, those after the missing one do not.
-// Differences: two pins of one page that both outlive their mapping have a copy each; MADV_FREE
-// leaves a pinned page alone, which the kernel cannot free either.
+// Lookup: pin_user_pages as pin_user_pages_fast, first without mmap_lock when all pages are there,
+// else with it; what is missing is then faulted in without, as the kernel drops it for a fault that
+// waits (userfaultfd). Pages that a change takes while the lookup still waits for a later one count
+// as looked up, those after the missing one do not. pin_remote keeps mmap_lock throughout, as 4.16
+// does, which therefore cannot wait for userfaultfd (-EFAULT there, here it waits). pin_fast_only
+// takes the pages that mincore(2) sees; a page table entry that is read-only or not there yet it
+// cannot see, and fills. Differences: two pins of one page that both outlive their mapping have a
+// copy each; MADV_FREE leaves a pinned page alone, which the kernel cannot free either.
 #include "soft/mm/pinned_pages.h"
 
 #include <fcntl.h>
@@ -322,33 +324,73 @@ bool AddressSpaceImpl::forced_access(uint64_t addr, void* buf, uint64_t n, bool 
 
 // --- lookup
 
-std::shared_ptr<PinnedPages> AddressSpace::pin_user_pages(uint64_t start, uint64_t len, bool write,
-                                                          int* err) {
-  *err = -EFAULT;
+std::shared_ptr<PinnedPages> AddressSpace::new_pin(uint64_t start, uint64_t len) {
   if (len == 0 || len % page_size || !user_range(start, len)) return nullptr;
   if (impl_->mappings.any_pfnmap(start, start + len)) return nullptr;
-
-  std::shared_ptr<PinnedPages> pages(
+  return std::shared_ptr<PinnedPages>(
       new PinnedPages(std::make_unique<PinnedPagesImpl>(*impl_, start, len)));
+}
+
+void PinnedPagesImpl::begin() {
+  sync::WriteGuard w(lock);
+  Piece& all =
+      pieces.emplace(0, Piece{Piece::mapped, start, start + len, {}, this, 0}).first->second;
+  mm.pieces.insert(all);
+  pinned = true;
+  mm.pins_acquired.fetch_add(len / page_size, std::memory_order_relaxed);
+}
+
+std::shared_ptr<PinnedPages> AddressSpace::pin(uint64_t start, uint64_t len, bool write, int* err) {
+  *err = -EFAULT;
+  auto pages = new_pin(start, len);
+  if (!pages) return nullptr;
   PinnedPagesImpl& pin = *pages->impl_;
-  const auto begin = [&] {
-    sync::Guard g(impl_->pages_lock);
-    sync::WriteGuard w(pin.lock);
-    Piece& all =
-        pin.pieces.emplace(0, Piece{Piece::mapped, start, start + len, {}, &pin, 0}).first->second;
-    impl_->pieces.insert(all);
-    pin.pinned = true;
-  };
+  impl_->mmap_lock.might_read();  // as pin_user_pages_fast says it
   if (present(start, len) == len) {
-    begin();
+    sync::Guard g(impl_->pages_lock);
+    pin.begin();
   } else {
     sync::ReadGuard r(impl_->mmap_lock);
-    begin();
+    sync::Guard g(impl_->pages_lock);
+    pin.begin();
   }
-  impl_->pins_acquired.fetch_add(len / page_size, std::memory_order_relaxed);
   if (fault_in(start, len, write)) return nullptr;
   pin.looking_up = false;
   *err = 0;
+  return pages;
+}
+
+std::shared_ptr<UserPages> AddressSpace::pin_user_pages(uint64_t start, uint64_t len, bool write,
+                                                        int* err) {
+  return pin(start, len, write, err);
+}
+
+std::shared_ptr<UserPages> AddressSpace::pin_remote(uint64_t start, uint64_t len, bool write,
+                                                    int* err) {
+  *err = -EFAULT;
+  auto pages = new_pin(start, len);
+  if (!pages) return nullptr;
+  PinnedPagesImpl& pin = *pages->impl_;
+  sync::ReadGuard r(impl_->mmap_lock);
+  {
+    sync::Guard g(impl_->pages_lock);
+    pin.begin();
+  }
+  if (fault_in(start, len, write)) return nullptr;
+  pin.looking_up = false;
+  *err = 0;
+  return pages;
+}
+
+// With pages_lock no page goes between the look and the touch, so that the touch waits for nobody.
+std::shared_ptr<UserPages> AddressSpace::pin_fast_only(uint64_t start, uint64_t len, bool write) {
+  auto pages = new_pin(start, len);
+  if (!pages) return nullptr;
+  PinnedPagesImpl& pin = *pages->impl_;
+  sync::Guard g(impl_->pages_lock);
+  if (present(start, len) < len || fault_in(start, len, write)) return nullptr;
+  pin.looking_up = false;
+  pin.begin();
   return pages;
 }
 

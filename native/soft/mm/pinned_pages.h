@@ -6,14 +6,14 @@
 #include <cstdint>
 #include <memory>
 
-#include "soft/pages.h"
+#include "soft/mm/mm.h"
 
 namespace i915u::soft {
 
 class AddressSpace;
 struct PinnedPagesImpl;
 
-class PinnedPages final : public Pages {
+class PinnedPages final : public UserPages {
  public:
   ~PinnedPages() override;  ///< unpins what is still pinned
   bool read(uint64_t off, void* dst, size_t len) override;
@@ -28,10 +28,10 @@ class PinnedPages final : public Pages {
   /// `dirty`: the written pages are marked dirty (unpin_user_pages_dirty_lock); if not, page-out
   /// of such a page brings back its content from before the device wrote (fault_lose_dirty).
   /// `leak`: so many pages are not given back (fault_leak_pin).
-  void unpin(bool dirty, uint64_t leak = 0);
+  void unpin(bool dirty, uint64_t leak = 0) override;
   bool pinned() const;
   /// From now on the content of a page is kept before it is first written, as unpin(false) wants.
-  void track_writes();
+  void track_writes() override;
 
   /// The device is at work on these pages; a change of the mapping must keep their content apart.
   void get_busy();

@@ -7,130 +7,160 @@
 // The driver's algorithm: submit_init, submit_done, invalidate, release. Changed on purpose: the
 // notifier refers to its object weakly, so that an object may die inside an invalidate (the kernel
 // frees objects from a worker); no special case for an exiting process, which cannot be seen here.
-#include "soft/strategies/interval.h"
-
 #include <cerrno>
 #include <climits>
 
-#include "drm/uapi.h"
-#include "soft/device_impl.h"
-#include "soft/mm/mappings.h"
-#include "soft/userptr.h"
+#include "soft/strategies/strategies.h"
 
 namespace i915u::soft {
 namespace {
 
 class Notifier final : public IntervalNotifier {
  public:
-  Notifier(UserptrObject& obj, bool wait)
-      : dev_(obj.dev), object_(obj.weak_from_this()), wait_(wait) {}
+  Notifier(StrategyHost& host, Userptr& obj, bool wait)
+      : host_(host), chain_(host.mm().notifiers()), object_(obj.weak()), wait_(wait) {}
 
   bool invalidate(const InvalidateRange& range, uint64_t cur_seq) override {
     if (!range.blockable) return false;
     {
-      sync::WriteGuard w(dev_.notifier_lock());
-      AddressSpace::current().set_seq(*this, cur_seq);
+      sync::WriteGuard w(host_.notifier_lock());
+      if (!host_.fault(fault_no_seq)) chain_.set_seq(*this, cur_seq);
     }
-    const auto held = object_.lock();
-    if (!held) return true;
-    auto& obj = static_cast<UserptrObject&>(*held);
-    if (!wait_ || obj.deaf) return true;
-    if (gpu_of(dev_).faults & fault_lock_over_gup) sync::Guard g(obj.lock);
-    if (dev_.fault(fault_no_wait)) {
-      sync::Guard g(obj.lock);
-      obj.put_pages();
+    const auto obj = object_.lock();
+    if (!obj || !wait_) return true;
+    if (host_.fault(fault_lock_over_gup)) sync::Guard g(obj->object_lock());
+    if (host_.fault(fault_no_wait)) {
+      sync::Guard g(obj->object_lock());
+      obj->put_pages();
       return true;
     }
-    obj.wait(true, sync::forever);
+    obj->wait_idle();
     return true;
   }
 
  private:
-  SoftDevice& dev_;
-  const std::weak_ptr<Object> object_;
+  StrategyHost& host_;
+  NotifierChain& chain_;
+  const std::weak_ptr<Userptr> object_;
   const bool wait_;
 };
 
+struct State final : Userptr::State {
+  explicit State(std::unique_ptr<Notifier> n) : notifier(std::move(n)) {}
+
+  std::unique_ptr<Notifier> notifier;
+  bool inserted = false;  ///< only with fault_late_insert does this come later than create()
+  // With object_lock held.
+  uint64_t notifier_seq = UINT64_MAX;
+  /// The driver's pvec is there. Without pages it is where they were looked up and then not wanted
+  /// (DONTNEED): submissions get EAGAIN until the next invalidate, in 6.1 at least.
+  bool looked_up = false;
+  bool skip_retry = false;  ///< fault_skip_retry strikes this submission
+};
+
+State& state_of(Userptr& obj) {
+  return static_cast<State&>(*obj.state);
+}
+
 class Interval final : public Strategy {
  public:
-  Interval(SoftDevice& dev, bool wait) : dev_(dev), wait_(wait) {}
+  Interval(StrategyHost& host, bool wait) : host_(host), wait_(wait) {}
 
   const char* name() const override { return wait_ ? "interval" : "interval-nowait"; }
 
-  int create(UserptrObject& obj) override {
-    obj.notifier = std::make_unique<Notifier>(obj, wait_);
-    const uint64_t forgotten = dev_.fault(fault_short_range) ? page_size : 0;
-    AddressSpace::current().interval_insert(*obj.notifier, obj.ptr, obj.size - forgotten);
+  int create(Userptr& obj) override {
+    obj.state = std::make_unique<State>(std::make_unique<Notifier>(host_, obj, wait_));
+    if (!host_.fault(fault_late_insert)) insert(obj);
     return 0;
   }
 
-  void release(UserptrObject& obj) override {
-    if (AddressSpace::current().id() == obj.mm)
-      AddressSpace::current().interval_drop(std::move(obj.notifier));
+  void release(Userptr& obj) override {
+    auto& notifier = state_of(obj).notifier;
+    if (host_.mm().id() == obj.mm)
+      host_.mm().notifiers().interval_drop(std::move(notifier));
     else
-      static_cast<void>(obj.notifier.release());  // it stands in the lists of the parent's mm
+      static_cast<void>(notifier.release());  // it stands in the lists of the parent's mm
+    obj.state.reset();
   }
 
-  int submit_init(UserptrObject& obj) override {
-    AddressSpace& mm = AddressSpace::current();
+  int submit_init(Userptr& obj) override {
+    Mm& mm = host_.mm();
+    State& s = state_of(obj);
     if (mm.id() != obj.mm) return -EFAULT;
-    const uint64_t seq = mm.read_begin(*obj.notifier);
+    uint64_t seq = mm.notifiers().read_begin(*s.notifier);
     {
-      sync::Guard g(obj.lock);
-      obj.skip_retry = dev_.fault(fault_skip_retry);
-      if ((obj.looked_up && seq == obj.notifier_seq) || (obj.pages && obj.skip_retry)) return 0;
+      sync::Guard g(obj.object_lock());
+      s.skip_retry = host_.fault(fault_skip_retry);
+      if ((s.looked_up && seq == s.notifier_seq) || (obj.pages && s.skip_retry)) return 0;
       if (int err = obj.unbind()) return err;
       obj.put_pages();
+      s.looked_up = false;
     }
     constexpr uint64_t most = INT_MAX / sizeof(void*);  // kvmalloc_array of struct page *
-    if (obj.size / page_size > most) return -ENOMEM;
+    if (obj.size / 4096 > most) return -ENOMEM;
 
-    const bool write = !obj.read_only && !dev_.fault(fault_no_foll_write);
-    std::shared_ptr<PinnedPages> pages;  // what is not installed is unpinned without the lock
+    const bool write = !obj.read_only && !host_.fault(fault_no_foll_write);
+    std::shared_ptr<UserPages> pages;  // what is not installed is unpinned without the lock
     int err;
-    if (dev_.fault(fault_lock_over_gup)) {
-      sync::Guard g(obj.lock);
+    if (host_.fault(fault_lock_over_gup)) {
+      sync::Guard g(obj.object_lock());
       pages = mm.pin_user_pages(obj.ptr, obj.size, write, &err);
-      return pages ? install(mm, obj, pages, seq) : err;
+      return pages ? install(obj, pages, seq) : err;
     }
     pages = mm.pin_user_pages(obj.ptr, obj.size, write, &err);
     if (!pages) return err;
-    sync::Guard g(obj.lock);
-    return install(mm, obj, pages, seq);
+    if (!s.inserted && insert_late(obj)) seq = mm.notifiers().read_begin(*s.notifier);
+    sync::Guard g(obj.object_lock());
+    return install(obj, pages, seq);
   }
 
-  int submit_done(UserptrObject& obj) override {
-    if (obj.skip_retry) return 0;
-    return AddressSpace::current().read_retry(*obj.notifier, obj.notifier_seq) ? -EAGAIN : 0;
+  int submit_done(Userptr& obj) override {
+    State& s = state_of(obj);
+    if (s.skip_retry) return 0;
+    return host_.mm().notifiers().read_retry(*s.notifier, s.notifier_seq) ? -EAGAIN : 0;
   }
 
  private:
-  // With obj.lock held. Another submission may have been first; its pages then have to be of now.
-  int install(AddressSpace& mm, UserptrObject& obj, std::shared_ptr<PinnedPages>& pages,
-              uint64_t seq) {
-    const uint64_t looked_up = obj.pages ? obj.notifier_seq : seq;
-    if (!obj.skip_retry && mm.read_retry(*obj.notifier, looked_up)) return -EAGAIN;
+  void insert(Userptr& obj) {
+    state_of(obj).inserted = true;
+    const uint64_t forgotten = host_.fault(fault_short_range) ? 4096 : 0;
+    host_.mm().notifiers().interval_insert(*state_of(obj).notifier, obj.ptr, obj.size - forgotten);
+  }
+
+  // fault_late_insert: only now that there are pages.
+  bool insert_late(Userptr& obj) {
+    sync::Guard g(obj.object_lock());
+    if (state_of(obj).inserted) return false;
+    insert(obj);
+    return true;
+  }
+
+  // With object_lock held. Another submission may have been first; its pages then have to be of
+  // now.
+  int install(Userptr& obj, std::shared_ptr<UserPages>& pages, uint64_t seq) {
+    State& s = state_of(obj);
+    const uint64_t looked_up = obj.pages ? s.notifier_seq : seq;
+    if (!s.skip_retry && host_.mm().notifiers().read_retry(*s.notifier, looked_up)) return -EAGAIN;
     if (obj.pages) return 0;
-    obj.notifier_seq = seq;
-    obj.looked_up = true;
-    if (obj.madv != uapi::I915_MADV_WILLNEED) return -EFAULT;  // ____i915_gem_object_get_pages
-    if (gpu_of(dev_).faults & fault_lose_dirty) pages->track_writes();
+    s.notifier_seq = seq;
+    s.looked_up = true;
+    if (!obj.will_need()) return -EFAULT;  // ____i915_gem_object_get_pages
     obj.pages = std::move(pages);
     return 0;
   }
 
-  SoftDevice& dev_;
+  StrategyHost& host_;
   const bool wait_;
 };
 
 }  // namespace
 
-std::unique_ptr<Strategy> make_interval(SoftDevice& dev) {
-  return std::make_unique<Interval>(dev, true);
+std::unique_ptr<Strategy> make_interval(StrategyHost& host) {
+  return std::make_unique<Interval>(host, true);
 }
 
-std::unique_ptr<Strategy> make_interval_nowait(SoftDevice& dev) {
-  return std::make_unique<Interval>(dev, false);
+std::unique_ptr<Strategy> make_interval_nowait(StrategyHost& host) {
+  return std::make_unique<Interval>(host, false);
 }
 
 }  // namespace i915u::soft

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// All of them, for names.cpp.
 #pragma once
 
 #include <memory>
@@ -7,7 +8,7 @@
 
 namespace i915u::soft {
 
-std::unique_ptr<Strategy> make_interval(SoftDevice&);
-std::unique_ptr<Strategy> make_interval_nowait(SoftDevice&);
+std::unique_ptr<Strategy> make_interval(StrategyHost&);
+std::unique_ptr<Strategy> make_interval_nowait(StrategyHost&);
 
 }  // namespace i915u::soft
