@@ -77,7 +77,8 @@ export class Lab {
   }
 
   /**
-   * Builds the executable where it is not there, or older than its sources.
+   * Builds the executable where it is not there, or older than its sources. $I915_USERPTR_LAB is
+   * another one, as it is: of another tree, under a sanitizer.
    * @throws {VmError} there is no compiler, or it failed.
    */
   static async open({
@@ -87,6 +88,8 @@ export class Lab {
     signal?: AbortSignal | undefined;
     say?: ((what: string) => void) | undefined;
   } = {}): Promise<Lab> {
+    const own = process.env.I915_USERPTR_LAB;
+    if (own) return new Lab(own);
     const program = programPath('i915-lab');
     if (!existsSync(program)) say?.('building the lab, once; it takes a minute or two');
     await build(['lab'], 'the lab', signal);

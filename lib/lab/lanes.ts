@@ -142,6 +142,6 @@ export function lanesText(lanes: Lanes, { color = false, brief = false }: LanesT
     lines.push(row.fatal ? paint.red(line) : line);
     before = row.held;
   }
-  if (end.length > 0) lines.push('', ...end.map((line) => `  ${line}`));
+  if (end.length > 0) lines.push('', 'In the end:', ...end.map((line) => `  ${line}`));
   return `${lines.join('\n')}\n`;
 }

@@ -28,9 +28,7 @@ export function summary(c: Comparison): string {
     `${c.complete ? '' : `interrupted after ${c.cells.length} of `}${total} cells in ${c.seconds.toFixed(1)} s, ${c.jobs} at a time`,
     `${count(steps)} steps`,
     `${findings} findings`,
-    open
-      ? `${open} searches did not come to their end (?)`
-      : 'every search that found nothing was exhaustive',
+    open ? `not exhaustive (?): ${open}` : 'every search that found nothing was exhaustive',
     ...(errors ? [`${errors} failed`] : []),
   ].join('; ');
 }
@@ -112,8 +110,9 @@ export function findingsText(c: Comparison, { color = false }: TableOptions = {}
 /** No HTML, no links, no cell that ends early: what a name or a sentence may hold stays text. */
 export const markdownText = (text: string): string =>
   text
-    .replace(/[\\`*_[\]{}<>|#~$]/g, (ch) => `\\${ch}`)
     .replaceAll('&', '&amp;')
+    .replaceAll('<', '&lt;')
+    .replace(/[\\`*_[\]{}>|#~$]/g, (ch) => `\\${ch}`)
     .replace(/\s+/g, ' ');
 
 /** Scenarios are the rows, of which there are more. */
