@@ -95,7 +95,8 @@ struct Report {
   std::string title;  ///< "possible circular locking dependency detected"
   std::string text;   ///< all of it, as in the kernel's log
 };
-/// Called for the first report, on the task that made it, with lockdep off. Empty: to stderr.
+/// Called for the first report, on the task that made it, with lockdep off; it must not call this.
+/// Empty: to stderr.
 void on_report(std::function<void(const Report&)>);
 
 /// Forgets all dependencies, and is on again after a report. Locks that are held then are not known

@@ -38,11 +38,16 @@ std::atomic<uint64_t> event_edges[max_classes][Task::history_words];
 uint32_t last_epoch = 1;
 bool wanted = true;
 
-// A forked child has its parent's graph, and a lock that nobody holds.
+// A forked child has its parent's graph. What its parent held is not its own: it has another mm,
+// and whoever else could release it is not there.
 const int set_up = [] {
   const char* off = getenv("I915_USERPTR_LOCKDEP");
   if (off && !strcmp(off, "0")) enable(false);
-  pthread_atfork([] { lock.lock(); }, [] { lock.unlock(); }, [] { lock.unlock(); });
+  pthread_atfork([] { lock.lock(); }, [] { lock.unlock(); },
+                 [] {
+                   lock.unlock();
+                   if (Task* t = current()) t->forget();
+                 });
   return 0;
 }();
 
@@ -252,7 +257,7 @@ bool check_chain(Task& t, const Task::Held& next, uint64_t key) {
   if (added != Added::circle)
     too_small(full);
   else if (turn_off())
-    say(std::move(report));
+    say(report);
   return false;
 }
 
@@ -294,7 +299,7 @@ bool check_completion(Task& t, uint16_t event, uint64_t since, Where where) {
   if (added == Added::full)
     too_small("MAX_LOCKDEP_ENTRIES");
   else if (turn_off())
-    say(std::move(report));
+    say(report);
   return false;
 }
 

@@ -45,7 +45,7 @@ bool check_completion(Task& t, uint16_t event, uint64_t since, Where);
 
 // --- lockdep_report.cpp. Off first: only the first caller gets true, and then says it.
 bool turn_off();
-void say(Report);
+void say(const Report&);
 /// A table is full.
 void too_small(const char* limit);
 

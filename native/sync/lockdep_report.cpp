@@ -131,14 +131,11 @@ void on_report(std::function<void(const Report&)> f) {
   sink() = std::move(f);
 }
 
-void say(Report r) {
-  std::function<void(const Report&)> f;
-  {
-    std::lock_guard g(sink_lock);
-    f = sink();
-  }
-  if (f)
-    f(r);
+// Under the lock: when on_report() has returned, the function before is not running any more.
+void say(const Report& r) {
+  std::lock_guard g(sink_lock);
+  if (sink())
+    sink()(r);
   else
     fputs(r.text.c_str(), stderr);
 }
