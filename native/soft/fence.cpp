@@ -6,10 +6,12 @@
 namespace i915u::soft {
 
 const sync::LockClass Fence::lock_class{"fence->lock"};
+const sync::LockClass Fence::event_class{"dma_fence_map"};
 const sync::LockClass Syncobj::lock_class{"syncobj->lock"};
 
 void Fence::signal(int error, bool wake) {
   std::vector<std::shared_ptr<FenceCallback>> callbacks;
+  event_.complete();
   {
     sync::Guard g(lock_);
     if (signalled()) return;
@@ -25,6 +27,7 @@ void Fence::signal(int error, bool wake) {
 int Fence::wait(uint64_t deadline) {
   // A short batch is over sooner than a sleep and a wake take.
   constexpr uint64_t spin_ns = 15000;
+  if (deadline) event_.wait();
   if (signalled()) return 0;
   const uint64_t begin = sync::now_ns();
   if (deadline <= begin) return -ETIME;

@@ -65,8 +65,10 @@ class Fence : public std::enable_shared_from_this<Fence> {
   static constexpr int unsignalled = 1;
   std::atomic<int> state_{unsignalled};
   std::atomic<uint32_t> sleepers_{0};
-  static const sync::LockClass lock_class;
+  static const sync::LockClass lock_class, event_class;
   sync::SpinLock lock_{lock_class};
+  /// A wait for it is a wait for all that its signaller needs (kernel: dma_fence_begin_signalling).
+  sync::lockdep::Event event_{event_class};
   sync::WaitQueue queue_;
   std::vector<std::shared_ptr<FenceCallback>> callbacks_;
 };

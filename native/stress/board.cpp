@@ -33,7 +33,8 @@ const char* const violation_names[] = {"stale write",  "lost write",
                                        "stale read",   "read-only object written",
                                        "wrong errno",  "unexpected success",
                                        "liveness",     "leak",
-                                       "era",          "forked child saw a write"};
+                                       "era",          "forked child saw a write",
+                                       "kernel log"};
 static_assert(std::size(violation_names) == static_cast<size_t>(ViolationKind::count));
 
 // ns < 8 are exact; above, the leading bit and the three after it choose the bucket.

@@ -13,7 +13,7 @@
 namespace i915u::stress {
 
 constexpr uint64_t board_magic = 0x64726f6272747075;  // "uptrbord"
-constexpr uint32_t board_version = 1;
+constexpr uint32_t board_version = 2;
 constexpr uint32_t max_threads = 128;
 constexpr uint32_t trace_length = 64;    ///< the last operations of each thread
 constexpr uint32_t max_violations = 64;  ///< kept whole; more are counted
@@ -59,6 +59,7 @@ enum class ViolationKind : uint32_t {
   leak,
   era,
   child_saw_write,
+  kernel_log,
   count
 };
 extern const char* const violation_names[static_cast<size_t>(ViolationKind::count)];
@@ -84,7 +85,7 @@ struct Violation {
   uint64_t page;  ///< its page's index in the cell
   uint64_t expected, found;
   char text[240];
-  char where[512];  ///< kernel stacks, for liveness
+  char where[4096];  ///< kernel stacks, for liveness; the report, of the kernel log
   TraceEntry around[around_length];
 };
 

@@ -94,13 +94,29 @@ Run::Run(Device& d, Config c, Board& b, std::string n)
       node(std::move(n)),
       op_timeout_ns_(default_timeout(cfg, d)) {}
 
-Run::~Run() = default;
+Run::~Run() {
+  if (dev.is_soft()) sync::lockdep::on_report({});
+}
+
+// The software i915's lockdep speaks like the kernel's, and is listened to like it. It has what is
+// behind the soft device only: a real driver's reports come with the kernel's log.
+void Run::lockdep_report(const sync::lockdep::Report& r) {
+  const auto tid = static_cast<int32_t>(syscall(SYS_gettid));
+  uint32_t slot = 0;
+  for (uint32_t i = 0; i < std::min(board.n_threads.load(), max_threads); i++)
+    if (board.threads[i].tid == tid) slot = i;
+  Recorder rec(board, slot);
+  if (Violation* v = report(rec, ViolationKind::kernel_log, no_cell, r.title))
+    r.text.copy(v->where, sizeof v->where - 1);
+}
 
 bool Run::take_op() {
   return !cfg.operations || ops_.fetch_add(1) < cfg.operations;
 }
 
 void Run::launch() {
+  if (dev.is_soft())
+    sync::lockdep::on_report([this](const sync::lockdep::Report& r) { lockdep_report(r); });
   board.pid = getpid();
   board.state = RunState::setup;
   board.beat_ns = sync::now_ns();

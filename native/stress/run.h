@@ -12,6 +12,7 @@
 #include "stress/cell.h"
 #include "stress/config.h"
 #include "stress/gate.h"
+#include "sync/lockdep.h"
 #include "sync/thread.h"
 
 namespace i915u::stress {
@@ -75,6 +76,7 @@ class Run {
              void* arg);
   void start_stressors();
   void watch();
+  void lockdep_report(const sync::lockdep::Report&);
   bool check_liveness(uint64_t now);
 
   static constexpr uint64_t hung_grace_ns = 500000000;  ///< from the first blame to the end

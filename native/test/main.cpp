@@ -2,8 +2,12 @@
 // Runs the native tests, each in this process, and prints KTAP. Usage: native-test [-l] [SUBSTRING]
 #include <cstdio>
 #include <cstring>
+#include <mutex>
+#include <string>
+#include <utility>
 #include <vector>
 
+#include "sync/lockdep.h"
 #include "test/harness.h"
 
 namespace i915u::test {
@@ -15,6 +19,22 @@ struct Stop {
   bool skipped;
   std::string why;
 };
+
+// A report fails the test in which it came, whatever the test itself thinks.
+std::mutex said_lock;
+std::string said;
+
+void listen() {
+  sync::lockdep::on_report([](const sync::lockdep::Report& r) {
+    std::lock_guard g(said_lock);
+    said += r.text;
+  });
+}
+std::string take_said() {
+  std::lock_guard g(said_lock);
+  if (!said.empty()) sync::lockdep::reset();
+  return std::exchange(said, {});
+}
 }  // namespace
 
 void fail(const char* file, int line, const std::string& what) {
@@ -43,7 +63,12 @@ int main(int argc, char** argv) {
   for (Case* c : cases) {
     n++;
     try {
+      listen();
       c->run();
+      if (const std::string text = take_said(); !text.empty()) {
+        fputs(text.c_str(), stderr);
+        throw Stop{false, "lockdep: " + text.substr(0, text.find('\n', 1))};
+      }
       printf("ok %d %s\n", n, c->name);
     } catch (const Stop& s) {
       if (s.skipped) {
