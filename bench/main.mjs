@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Prints what bench/RESULTS.md promises, each number beside the one it is compared with, measured in
 // the same run and in turns, since the machine's mood changes. Usage: npm run bench [-- PATTERN]
-// The VM's sections run only where PATTERN is the name of one: vm, boots.
+// The sections of the VM, the lab and lockdep run only where PATTERN is the name of one: vm, boots,
+// lab, lockdep.
 import { closeSync } from 'node:fs';
 import { cpus, release } from 'node:os';
 import { mmap, openDevice } from '../dist/index.js';
@@ -160,4 +161,12 @@ device.close();
 if (pattern === 'vm' || pattern === 'boots') {
   const sections = await import('./vm.mjs');
   await sections[pattern](say);
+}
+if (pattern === 'lockdep') {
+  const { lockdep } = await import('./lockdep.mjs');
+  lockdep(say);
+}
+if (pattern === 'lab') {
+  const { lab } = await import('./lab.mjs');
+  await lab(say);
 }

@@ -61,17 +61,17 @@ export function lanesView({ threads, steps }: Lanes, brief = false): LanesView {
       .sort((a, b) => a - b)
       .map((number) => ({ number, name: threads[number] ?? `thread ${number}` })),
     rows,
-    end: endOf({ threads, steps }),
+    end: endOf({ threads, steps }, (t) => !brief || used.has(t)),
   };
 }
 
-function endOf({ threads, steps }: Lanes): string[] {
+function endOf({ threads, steps }: Lanes, shown: (thread: number) => boolean): string[] {
   const last = steps.at(-1);
   if (!last) return [];
   return threads.flatMap((name, t) => {
     const next = last.next[t] ?? '';
     const held = last.held[t] ?? [];
-    if (!next && held.length === 0) return [];
+    if (!shown(t) || (!next && held.length === 0)) return [];
     const stands = next ? `stands before ${next}` : 'ended';
     return [`${name} ${stands}${held.length ? `; holds ${held.join(', ')}` : ''}`];
   });
@@ -91,6 +91,7 @@ function bars(held: readonly string[], before: readonly string[]): string {
 
 export interface LanesTextOptions {
   color?: boolean;
+  /** Without what sets the scene, and without places in the source. */
   brief?: boolean;
 }
 
@@ -115,7 +116,7 @@ export function lanesText(lanes: Lanes, { color = false, brief = false }: LanesT
       [
         '   step',
         ...columns.map((c) => c.name.padEnd(c.width)),
-        'at'.padEnd(whereWidth),
+        ...(brief ? [] : ['at'.padEnd(whereWidth)]),
         'page table, where it changes',
       ].join('  '),
     ),
@@ -134,7 +135,7 @@ export function lanesText(lanes: Lanes, { color = false, brief = false }: LanesT
     const line = [
       `${row.fatal ? '>' : ' '}${`${row.step}`.padStart(6)}`,
       ...cells,
-      row.where.padEnd(whereWidth),
+      ...(brief ? [] : [row.where.padEnd(whereWidth)]),
       row.pages,
     ]
       .join('  ')

@@ -35,6 +35,9 @@ describe('lanes', () => {
     const { threads, rows } = lanesView(lanes, true);
     expect(threads.map((t) => t.name)).toEqual(['submit', 'munmap']);
     expect(rows.map((r) => (typeof r === 'number' ? r : r.step))).toEqual([3, 4, 5]);
+    const text = lanesText(lanes, { brief: true });
+    expect(text).not.toContain('mm.cpp');
+    expect(text).not.toContain('main');
   });
 
   test('of a livelock leave its middle out', () => {
@@ -220,7 +223,9 @@ describe('one cell', () => {
     const text = cellText(finding(), '/x/i915-lab', { color: false });
     expect(text).toMatch(/^none in lookup-invalidate: deadlocks\nsubmit waits/);
     expect(text).toContain('┏ lock object lock');
-    expect(text).toContain('counterexample: 2 context switches, 1 of them preemptions, none with');
+    expect(text).toContain(
+      'counterexample: 2 context switches, 1 of them by preemption, none with',
+    );
     expect(text).toContain(
       'replay: i915-userptr lab replay /tmp/found/none.lookup-invalidate.ndjson',
     );

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 import { Command } from 'commander';
 import pico from 'picocolors';
-import { lanesText } from '../../lab/lanes.js';
+import { type LanesTextOptions, lanesText } from '../../lab/lanes.js';
 import { type Cell, isFinding } from '../../lab/schema.js';
 import { count } from '../../report/units.js';
 import { exitStatus } from '../../stress/result.js';
@@ -33,6 +33,7 @@ interface RunFlags {
   seconds?: number;
   save?: string;
   json?: true;
+  brief?: true;
 }
 
 export function labRunCommand(ends: (status: number) => void): Command {
@@ -50,10 +51,11 @@ export function labRunCommand(ends: (status: number) => void): Command {
     .option('--max-executions <n>', 'give up after', integerOption(1, 1e15 - 1))
     .option('--seconds <s>', 'give up after', secondsOption)
     .option('--save <file>', 'the counterexample, for lab replay')
+    .option('--brief', 'lanes without what sets the scene, and without places in the source')
     .option('--json', 'the result as JSON, with the lanes, and no words')
     .addHelpText('after', after)
     .action(async (strategy: string, scenario: string, flags: RunFlags) => {
-      const { json, ...search } = flags;
+      const { json, brief = false, ...search } = flags;
       if (search.save !== undefined) checkWritable('--save', search.save);
       const view = lineView(process.stderr, 10, () => performance.now());
       const { cell, program } = await interruptible(async (signal) => {
@@ -73,7 +75,7 @@ export function labRunCommand(ends: (status: number) => void): Command {
       const color = pico.isColorSupported && Boolean(process.stdout.isTTY);
       await written(
         process.stdout,
-        json ? `${JSON.stringify(cell, null, 2)}\n` : cellText(cell, program, { color }),
+        json ? `${JSON.stringify(cell, null, 2)}\n` : cellText(cell, program, { color, brief }),
       );
       ends(cellStatus(cell));
     });
@@ -83,7 +85,11 @@ export const cellStatus = (cell: Cell): number =>
   cell.verdict === 'error' ? exitStatus.error : isFinding(cell) ? exitStatus.fail : exitStatus.pass;
 
 /** Verdict, lanes, counts, and how to have it again. */
-export function cellText(cell: Cell, program: string, { color }: { color: boolean }): string {
+export function cellText(
+  cell: Cell,
+  program: string,
+  { color = false, brief = false }: LanesTextOptions = {},
+): string {
   const paint = pico.createColors(color);
   const good = cell.verdict === 'holds';
   const broken = cell.break ? `, broken by ${cell.break}` : '';
@@ -91,7 +97,7 @@ export function cellText(cell: Cell, program: string, { color }: { color: boolea
   const parts = [paint.bold((good ? paint.green : paint.red)(head))];
   if (cell.what) parts[0] += `\n${cell.what.trimEnd()}`;
   if (cell.verdict === 'error') return `${parts[0]}\n`;
-  if (cell.lanes) parts.push(lanesText(cell.lanes, { color }).trimEnd());
+  if (cell.lanes) parts.push(lanesText(cell.lanes, { color, brief }).trimEnd());
   const lines = [countsText(cell)];
   if (isFinding(cell)) lines.push(...findingText(cell, program));
   if (cell.lockdep && cell.verdict !== 'lockdep')
@@ -120,7 +126,7 @@ function findingText(cell: Cell, program: string): string[] {
   if (cell.switches !== undefined) {
     const minimal = cell.minimal ? ', none with fewer preemptions ends this way' : '';
     lines.push(
-      `counterexample: ${cell.switches} context switches, ${cell.preemptions ?? 0} of them preemptions${minimal}`,
+      `counterexample: ${cell.switches} context switches, ${cell.preemptions ?? 0} of them by preemption${minimal}`,
     );
   }
   if (cell.file === undefined) {
