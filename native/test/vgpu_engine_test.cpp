@@ -83,6 +83,29 @@ TEST(vgpu_short_batch_is_one_interrupt) {
   CHECK_EQ(b.m.read(reg::gt_irq + 8), 0u);  // its two status events were one
 }
 
+TEST(vgpu_idle_engine_gathers_until_somebody_waits) {
+  Options o = without_threads();
+  o.gather_ns = 3600ull * 1000000000;
+  Bench b(o);
+  const uint32_t imr = engine_info[bcs0].base + ring::imr;
+  b.store(b.batch_gpa, data, 1);
+  b.m.write(imr, UINT32_MAX);
+  b.m.emit_batch(&b.ctx, batch);
+  b.m.submit(bcs0, &b.ctx);
+  CHECK(b.m.run(bcs0) == Engine::Next::rest);
+  CHECK_EQ(b.m.peek(b.data_gpa), 0u);
+  b.m.emit_batch(&b.ctx, batch);  // in the same submission: it reads the tail as it begins
+  b.m.submit(bcs0, &b.ctx);
+  CHECK_EQ(b.m.peek(b.data_gpa), 0u);
+  b.m.write(imr, ~uint32_t{user_event});
+  CHECK_EQ(b.m.events(bcs0).size(), 2u);
+  CHECK_EQ(b.m.image(b.ctx, 5), b.ctx.tail);
+  // Who is waited for begins at once.
+  b.m.emit_batch(&b.ctx, batch);
+  b.m.submit(bcs0, &b.ctx);
+  CHECK_EQ(b.m.events(bcs0).size(), 2u);
+}
+
 TEST(vgpu_second_port_runs_after_the_first) {
   Bench b;
   b.store(b.batch_gpa, data, 1);

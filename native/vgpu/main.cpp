@@ -27,6 +27,7 @@ An emulated Intel Skylake GT2 GPU for QEMU's vfio-user-pci device.
   --poll-us US          look for the next message for so long before sleeping (default 30)
   --inline N            commands that a submission runs at once, before the engine's thread takes
                         over; 0: none (default 256)
+  --gather-us US        an idle engine begins so much later while nobody waits for it (default 0)
   --with-parent PID     end when PID, the process that started this one, ends
 
 For stress, concerning user batches only:
@@ -97,6 +98,7 @@ int main(int argc, char** argv) {
     accept_timeout,
     poll_us,
     inline_option,
+    gather,
     with_parent,
     batch_delay,
     hang_option,
@@ -112,6 +114,7 @@ int main(int argc, char** argv) {
                                  {"accept-timeout", 1, nullptr, accept_timeout},
                                  {"poll-us", 1, nullptr, poll_us},
                                  {"inline", 1, nullptr, inline_option},
+                                 {"gather-us", 1, nullptr, gather},
                                  {"with-parent", 1, nullptr, with_parent},
                                  {"batch-delay-us", 1, nullptr, batch_delay},
                                  {"hang", 1, nullptr, hang_option},
@@ -145,6 +148,9 @@ int main(int argc, char** argv) {
         break;
       case inline_option:
         ok = number(optarg, 4096, &options.inline_commands);
+        break;
+      case gather:
+        ok = microseconds(optarg, &options.gather_ns);
         break;
       case with_parent:
         ok = number(optarg, INT_MAX, &parent) && parent;

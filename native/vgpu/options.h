@@ -24,6 +24,9 @@ struct Options {
 
   /// Commands that a submission may run at once on the link's thread; 0: engine threads only.
   uint64_t inline_commands = 256;
+  /// An idle engine begins so much later while the driver wants no user interrupt of it, so that
+  /// what is submitted meanwhile comes in one submission. 0: at once.
+  uint64_t gather_ns = 0;
   bool threads = true;  ///< false: whoever made the device calls Engine::slice()
 
   std::string trace, stats;

@@ -43,6 +43,8 @@ class Engine {
   void write_status_pointer(uint32_t value);
   /// MI_MODE has changed.
   void mode_changed();
+  /// RING_IMR has: somebody may wait now.
+  void mask_changed();
 
   /// Between the two, the engine does not run, and the caller may do what follows.
   void hold();
@@ -77,6 +79,8 @@ class Engine {
   void publish();
   bool batch_begins();
   void trace_batch();
+  bool gathers();
+  void run_inline();
   uint64_t page_of(uint64_t descriptor) const { return descriptor & 0xfffff000; }
 
   const EngineId id_;
@@ -99,6 +103,7 @@ class Engine {
   bool loaded_ = false, hung_ = false, waiting_ = false;
   uint32_t status_write_ = 5;  // the last entry of the status buffer that was written
   uint64_t loaded_at_ = 0, delay_until_ = 0, rests_ = 0;
+  std::atomic<uint64_t> begin_at_{0};  // 0: the engine does not wait to begin
   uint64_t user_batches_ = 0;
   gpu::Counters counted_;
   ContextImage image_;

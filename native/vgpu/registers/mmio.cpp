@@ -43,8 +43,11 @@ void Mmio::write(uint32_t offset, uint32_t value) {
   if (hw_.trace.on()) hw_.trace.access(true, r.name(offset), value);
   switch (k ? k->r.behaviour : Behaviour::plain) {
     case Behaviour::plain:
+      r.set(offset, value);
+      break;
     case Behaviour::engine_imr:
       r.set(offset, value);
+      engines_[k->engine].mask_changed();
       break;
     case Behaviour::masked:
       r.set_masked(offset, value);
