@@ -77,14 +77,28 @@ class RecursiveRead {
 class Pretended {
  public:
   explicit Pretended(const LockClass& c) : cls_(c) {}
-  void lock(Where w = Where::current()) {
-    lockdep::acquire(cls_, this, lockdep::Mode::write, false, w);
+  void lock(Where w = Where::current()) { acquire(false, w); }
+  void lock_nested(unsigned subclass, Where w = Where::current()) { acquire(false, w, subclass); }
+  void lock_nest(const void* nest, Where w = Where::current()) { acquire(false, w, 0, nest); }
+  bool try_lock(Where w = Where::current()) {
+    acquire(true, w);
+    return true;
   }
   void unlock() { lockdep::release(cls_, this); }
 
  private:
+  void acquire(bool trylock, Where w, unsigned subclass = 0, const void* nest = nullptr) {
+    lockdep::acquire(cls_, this, lockdep::Mode::write, trylock, w, subclass, nest);
+  }
   const LockClass& cls_;
 };
+
+// ThreadSanitizer has a lock checker of its own, which is right about all these.
+#ifdef __SANITIZE_THREAD__
+using Lock = Pretended;
+#else
+using Lock = Mutex;
+#endif
 
 void on_thread(std::function<void()> f) {
   Thread t("other", std::move(f));
@@ -106,14 +120,14 @@ TEST(lockdep_reports_AA) {
 
 TEST(lockdep_reports_AA_of_two_instances) {
   Watch w;
-  Mutex a1(class_a), a2(class_a);
+  Lock a1(class_a), a2(class_a);
   together(a1, a2);
   CHECK_EQ(w.title(), std::string(recursive));
 }
 
 TEST(lockdep_reports_ABBA) {
   Watch w;
-  Mutex a(class_a), b(class_b);
+  Lock a(class_a), b(class_b);
   together(a, b);
   CHECK_EQ(w.title(), "");
   together(b, a);
@@ -122,7 +136,7 @@ TEST(lockdep_reports_ABBA) {
 
 TEST(lockdep_reports_ABBA_of_two_threads) {
   Watch w;
-  Mutex a(class_a), b(class_b);
+  Lock a(class_a), b(class_b);
   on_thread([&] { together(a, b); });
   together(b, a);
   CHECK_EQ(w.title(), std::string(circular));
@@ -131,7 +145,7 @@ TEST(lockdep_reports_ABBA_of_two_threads) {
 
 TEST(lockdep_reports_ABBCCA) {
   Watch w;
-  Mutex a(class_a), b(class_b), c(class_c);
+  Lock a(class_a), b(class_b), c(class_c);
   together(a, b);
   together(b, c);
   CHECK_EQ(w.title(), "");
@@ -142,7 +156,7 @@ TEST(lockdep_reports_ABBCCA) {
 
 TEST(lockdep_reports_ABBCCDDA) {
   Watch w;
-  Mutex a(class_a), b(class_b), c(class_c), d(class_d);
+  Lock a(class_a), b(class_b), c(class_c), d(class_d);
   together(a, b);
   together(b, c);
   together(c, d);
@@ -153,7 +167,7 @@ TEST(lockdep_reports_ABBCCDDA) {
 
 TEST(lockdep_reports_ABCABC) {
   Watch w;
-  Mutex a(class_a), b(class_b), c(class_c);
+  Lock a(class_a), b(class_b), c(class_c);
   together(a, b);
   together(c, a);
   CHECK_EQ(w.title(), "");
@@ -163,7 +177,7 @@ TEST(lockdep_reports_ABCABC) {
 
 TEST(lockdep_reports_ABBCDBDDA) {
   Watch w;
-  Mutex a(class_a), b(class_b), c(class_c), d(class_d);
+  Lock a(class_a), b(class_b), c(class_c), d(class_d);
   together(a, b);
   together(b, c);
   together(d, b);
@@ -174,7 +188,7 @@ TEST(lockdep_reports_ABBCDBDDA) {
 
 TEST(lockdep_reports_ABC_CA_whatever_is_between) {
   Watch w;
-  Mutex a(class_a), b(class_b), c(class_c);
+  Lock a(class_a), b(class_b), c(class_c);
   together(a, b, c);
   together(c, a);
   CHECK_EQ(w.title(), std::string(circular));
@@ -182,7 +196,7 @@ TEST(lockdep_reports_ABC_CA_whatever_is_between) {
 
 TEST(lockdep_reports_what_comes_after_a_trylock) {
   Watch w;
-  Mutex a(class_a), b(class_b);
+  Lock a(class_a), b(class_b);
   CHECK(a.try_lock());
   b.lock();
   b.unlock();
@@ -193,7 +207,7 @@ TEST(lockdep_reports_what_comes_after_a_trylock) {
 
 TEST(lockdep_reports_an_order_that_out_of_order_releases_make) {
   Watch w;
-  Mutex a(class_a), b(class_b), c(class_c);
+  Lock a(class_a), b(class_b), c(class_c);
   a.lock();
   b.lock();
   a.unlock();
@@ -268,7 +282,7 @@ TEST(lockdep_reports_recursive_readers_that_close_a_circle_of_writers) {
 
 TEST(lockdep_reports_a_lock_that_might_be_taken) {
   Watch w;
-  Mutex a(class_a);
+  Lock a(class_a);
   RwSemaphore b(class_b);
   a.lock();
   b.might_read();
@@ -281,7 +295,7 @@ TEST(lockdep_reports_a_lock_that_might_be_taken) {
 
 TEST(lockdep_reports_a_flush_under_a_lock_that_the_work_takes) {
   Watch w;
-  Mutex a(class_a);
+  Lock a(class_a);
   WorkQueue q("wq", class_q);
   auto work = std::make_shared<WorkQueue::Work>([&] { together(a); }, class_w);
   q.queue(work);
@@ -294,7 +308,7 @@ TEST(lockdep_reports_a_flush_under_a_lock_that_the_work_takes) {
 
 TEST(lockdep_reports_a_flush_of_what_stands_behind_such_work) {
   Watch w;
-  Mutex a(class_a);
+  Lock a(class_a);
   WorkQueue q("wq", class_q);
   auto work = std::make_shared<WorkQueue::Work>([&] { together(a); }, class_w);
   auto other = std::make_shared<WorkQueue::Work>([] {}, class_w2);
@@ -332,7 +346,7 @@ TEST(lockdep_reports_a_flush_from_another_item_of_the_same_queue) {
 
 TEST(lockdep_reports_a_completion_waited_for_under_a_lock_that_the_completer_takes) {
   Watch w;
-  Mutex a(class_a);
+  Lock a(class_a);
   Completion x(class_x);
   on_thread([&] {
     together(a);
@@ -349,7 +363,7 @@ TEST(lockdep_reports_a_completion_waited_for_under_a_lock_that_the_completer_tak
 
 TEST(lockdep_reports_the_same_where_the_wait_was_first) {
   Watch w;
-  Mutex a(class_a);
+  Lock a(class_a);
   Completion x1(class_x), x2(class_x);
   on_thread([&] { x1.complete_all(); });
   a.lock();
@@ -366,7 +380,7 @@ TEST(lockdep_reports_the_same_where_the_wait_was_first) {
 
 TEST(lockdep_reports_a_completer_that_takes_what_is_behind_the_waiters_lock) {
   Watch w;
-  Mutex a(class_a), b(class_b);
+  Lock a(class_a), b(class_b);
   Completion x(class_x);
   on_thread([&] {
     together(b);
@@ -400,7 +414,7 @@ TEST(lockdep_reports_completions_that_wait_for_each_other) {
 
 TEST(lockdep_reports_a_completion_by_work_that_is_flushed_by_its_waiters_locks_holder) {
   Watch w;
-  Mutex a(class_a);
+  Lock a(class_a);
   Completion x(class_x);
   WorkQueue q("wq", class_q);
   auto work = std::make_shared<WorkQueue::Work>([&] { x.complete_all(); }, class_w);
@@ -416,7 +430,7 @@ TEST(lockdep_reports_a_completion_by_work_that_is_flushed_by_its_waiters_locks_h
 
 TEST(lockdep_reports_a_thread_that_ends_with_a_lock) {
   Watch w;
-  Mutex a(class_a);
+  Lock a(class_a);
   {
     lockdep::Task task("fiber");
     lockdep::Task* before = lockdep::switch_to(&task);
@@ -430,7 +444,7 @@ TEST(lockdep_reports_a_thread_that_ends_with_a_lock) {
 
 TEST(lockdep_reports_a_lock_held_when_returning_to_user_space) {
   Watch w;
-  Mutex a(class_a);
+  Lock a(class_a);
   a.lock();
   lockdep::return_to_user();
   a.unlock();
@@ -439,7 +453,7 @@ TEST(lockdep_reports_a_lock_held_when_returning_to_user_space) {
 
 TEST(lockdep_says_that_a_stack_is_full_and_is_off) {
   Watch w;
-  Mutex a(class_a);
+  Lock a(class_a);
   RecursiveRead r(class_b);
   for (uint32_t i = 0; i <= lockdep::max_held; i++) r.read_lock();
   CHECK_EQ(w.title(), "BUG: MAX_LOCK_DEPTH too low");
@@ -451,7 +465,7 @@ TEST(lockdep_says_that_a_stack_is_full_and_is_off) {
 
 TEST(lockdep_reports_once_and_again_after_a_reset) {
   Watch w;
-  Mutex a(class_a), b(class_b);
+  Lock a(class_a), b(class_b);
   together(a, b);
   together(b, a);
   together(b, a);
@@ -465,7 +479,7 @@ TEST(lockdep_reports_once_and_again_after_a_reset) {
 
 TEST(lockdep_reports_in_the_words_of_the_kernel) {
   Watch w;
-  Mutex a(class_a), b(class_b);
+  Lock a(class_a), b(class_b);
   together(a, b);
   together(b, a);
   for (const char* part :
@@ -491,7 +505,7 @@ TEST(lockdep_reports_in_the_words_of_the_kernel) {
 
 TEST(lockdep_allows_the_same_order) {
   Watch w;
-  Mutex a(class_a), b(class_b), c(class_c);
+  Lock a(class_a), b(class_b), c(class_c);
   for (int i = 0; i < 2; i++) {
     together(a, b, c);
     together(a, c);
@@ -503,7 +517,7 @@ TEST(lockdep_allows_the_same_order) {
 
 TEST(lockdep_allows_a_lock_again_after_its_release) {
   Watch w;
-  Mutex a(class_a), b(class_b);
+  Lock a(class_a), b(class_b);
   together(a);
   together(b);
   together(a);
@@ -539,7 +553,7 @@ TEST(lockdep_allows_recursive_readers_in_both_orders) {
 TEST(lockdep_allows_recursive_readers_against_a_writers_order) {
   Watch w;
   RecursiveRead a(class_a);
-  Mutex b(class_b);
+  Lock b(class_b);
   a.read_lock();  // blocks no reader of A
   b.lock();
   b.unlock();
@@ -562,7 +576,7 @@ TEST(lockdep_allows_readers_one_after_the_other) {
 
 TEST(lockdep_allows_a_trylock_in_the_other_order) {
   Watch w;
-  Mutex a(class_a), b(class_b);
+  Lock a(class_a), b(class_b);
   together(a, b);
   b.lock();
   CHECK(a.try_lock());
@@ -573,7 +587,7 @@ TEST(lockdep_allows_a_trylock_in_the_other_order) {
 
 TEST(lockdep_allows_a_trylock_of_the_same_class) {
   Watch w;
-  Mutex a1(class_a), a2(class_a);
+  Lock a1(class_a), a2(class_a);
   Guard g(a1);
   CHECK(a2.try_lock());
   a2.unlock();
@@ -582,7 +596,7 @@ TEST(lockdep_allows_a_trylock_of_the_same_class) {
 
 TEST(lockdep_allows_releases_in_any_order) {
   Watch w;
-  Mutex a(class_a), b(class_b), c(class_c);
+  Lock a(class_a), b(class_b), c(class_c);
   for (int i = 0; i < 2; i++) {
     a.lock();
     b.lock();
@@ -597,7 +611,7 @@ TEST(lockdep_allows_releases_in_any_order) {
 
 TEST(lockdep_allows_hand_over_hand_of_levels) {
   Watch w;
-  Mutex parent(class_a), child(class_a);
+  Lock parent(class_a), child(class_a);
   for (int i = 0; i < 2; i++) {
     Guard g(parent);
     child.lock_nested(1);
@@ -608,7 +622,7 @@ TEST(lockdep_allows_hand_over_hand_of_levels) {
 
 TEST(lockdep_reports_levels_in_both_orders) {
   Watch w;
-  Mutex parent(class_a), child(class_a);
+  Lock parent(class_a), child(class_a);
   parent.lock();
   child.lock_nested(1);
   child.unlock();
@@ -624,10 +638,10 @@ TEST(lockdep_reports_levels_in_both_orders) {
 TEST(lockdep_allows_sorted_objects_under_a_nest_lock) {
   Watch w;
   lockdep::Map map(class_map);
-  Mutex b(class_b);
-  std::vector<std::unique_ptr<Mutex>> objects;
+  Lock b(class_b);
+  std::vector<std::unique_ptr<Lock>> objects;
   for (uint32_t i = 0; i < 3 * lockdep::max_held; i++)
-    objects.push_back(std::make_unique<Mutex>(class_a));
+    objects.push_back(std::make_unique<Lock>(class_a));
   for (int i = 0; i < 2; i++) {
     map.lock();
     for (auto& o : objects) o->lock_nest(&map);
@@ -644,7 +658,7 @@ TEST(lockdep_allows_sorted_objects_under_a_nest_lock) {
 TEST(lockdep_reports_objects_without_the_nest_lock_that_they_name) {
   Watch w;
   lockdep::Map map(class_map);
-  Mutex b(class_b), a1(class_a), a2(class_a);
+  Lock b(class_b), a1(class_a), a2(class_a);
   a1.lock();
   a2.lock_nest(&map);
   CHECK_EQ(w.title(), std::string(recursive));
@@ -654,7 +668,7 @@ TEST(lockdep_reports_objects_without_the_nest_lock_that_they_name) {
 
 TEST(lockdep_allows_a_flush_under_an_unrelated_lock) {
   Watch w;
-  Mutex a(class_a), b(class_b);
+  Lock a(class_a), b(class_b);
   WorkQueue q("wq", class_q);
   auto work = std::make_shared<WorkQueue::Work>([&] { together(a); }, class_w);
   Guard g(b);
@@ -667,7 +681,7 @@ TEST(lockdep_allows_a_flush_under_an_unrelated_lock) {
 
 TEST(lockdep_allows_a_flush_before_the_lock_that_the_work_takes) {
   Watch w;
-  Mutex a(class_a);
+  Lock a(class_a);
   WorkQueue q("wq", class_q);
   auto work = std::make_shared<WorkQueue::Work>([&] { together(a); }, class_w);
   q.queue(work);
@@ -678,7 +692,7 @@ TEST(lockdep_allows_a_flush_before_the_lock_that_the_work_takes) {
 
 TEST(lockdep_allows_a_flush_of_another_queues_work_under_a_lock_of_this_ones) {
   Watch w;
-  Mutex a(class_a);
+  Lock a(class_a);
   WorkQueue q("wq", class_q), q2("wq2", class_q2);
   auto taker = std::make_shared<WorkQueue::Work>([&] { together(a); }, class_w);
   auto other = std::make_shared<WorkQueue::Work>([] {}, class_w2);
@@ -692,7 +706,7 @@ TEST(lockdep_allows_a_flush_of_another_queues_work_under_a_lock_of_this_ones) {
 
 TEST(lockdep_allows_a_completer_that_took_the_lock_before_there_was_anything_to_wait_for) {
   Watch w;
-  Mutex a(class_a);
+  Lock a(class_a);
   on_thread([&] {
     together(a);
     Completion x(class_x);
@@ -707,7 +721,7 @@ TEST(lockdep_allows_a_completer_that_took_the_lock_before_there_was_anything_to_
 
 TEST(lockdep_allows_a_completer_that_holds_the_lock_since_before) {
   Watch w;
-  Mutex a(class_a);
+  Lock a(class_a);
   {
     Guard g(a);
     Completion x(class_x);
@@ -722,7 +736,7 @@ TEST(lockdep_allows_a_completer_that_holds_the_lock_since_before) {
 
 TEST(lockdep_allows_what_another_item_of_the_completers_queue_took) {
   Watch w;
-  Mutex a(class_a);
+  Lock a(class_a);
   Completion x(class_x);
   WorkQueue q("wq", class_q);
   auto taker = std::make_shared<WorkQueue::Work>([&] { together(a); }, class_w);
@@ -740,7 +754,7 @@ TEST(lockdep_allows_what_another_item_of_the_completers_queue_took) {
 
 TEST(lockdep_allows_a_completer_that_only_tries_the_lock) {
   Watch w;
-  Mutex a(class_a);
+  Lock a(class_a);
   Completion x(class_x);
   on_thread([&] {
     CHECK(a.try_lock());
@@ -754,7 +768,7 @@ TEST(lockdep_allows_a_completer_that_only_tries_the_lock) {
 
 TEST(lockdep_allows_a_question_under_a_lock_that_the_completer_takes) {
   Watch w;
-  Mutex a(class_a);
+  Lock a(class_a);
   Completion x(class_x);
   on_thread([&] {
     together(a);
@@ -780,7 +794,7 @@ TEST(lockdep_allows_a_pipeline_of_completions_of_one_class) {
 
 TEST(lockdep_tells_fibers_of_one_thread_apart) {
   Watch w;
-  Mutex a(class_a), b(class_b);
+  Lock a(class_a), b(class_b);
   lockdep::Task one("one"), two("two");
   lockdep::Task* thread = lockdep::switch_to(&one);
   a.lock();
@@ -797,7 +811,7 @@ TEST(lockdep_tells_fibers_of_one_thread_apart) {
 
 TEST(lockdep_switched_off_sees_nothing) {
   Watch w;
-  Mutex a(class_a), b(class_b);
+  Lock a(class_a), b(class_b);
   lockdep::enable(false);
   together(a, b);
   lockdep::reset();
