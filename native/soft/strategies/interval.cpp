@@ -8,8 +8,8 @@
 // notifier refers to its object weakly, so that an object may die inside an invalidate (the kernel
 // frees objects from a worker); no special case for an exiting process, which cannot be seen here.
 #include <cerrno>
-#include <climits>
 
+#include "soft/strategies/common.h"
 #include "soft/strategies/strategies.h"
 
 namespace i915u::soft {
@@ -28,13 +28,7 @@ class Notifier final : public IntervalNotifier {
     }
     const auto obj = object_.lock();
     if (!obj || !wait_) return true;
-    if (host_.fault(fault_lock_over_gup)) sync::Guard g(obj->object_lock());
-    if (host_.fault(fault_no_wait)) {
-      sync::Guard g(obj->object_lock());
-      obj->put_pages();
-      return true;
-    }
-    obj->wait_idle();
+    wait_for_gpu(host_, *obj);
     return true;
   }
 
@@ -86,7 +80,7 @@ class Interval final : public Strategy {
   int submit_init(Userptr& obj) override {
     Mm& mm = host_.mm();
     State& s = state_of(obj);
-    if (mm.id() != obj.mm) return -EFAULT;
+    if (int err = check_object(host_, obj)) return err;
     uint64_t seq = mm.notifiers().read_begin(*s.notifier);
     {
       sync::Guard g(obj.object_lock());
@@ -96,9 +90,6 @@ class Interval final : public Strategy {
       obj.put_pages();
       s.looked_up = false;
     }
-    constexpr uint64_t most = INT_MAX / sizeof(void*);  // kvmalloc_array of struct page *
-    if (obj.size / 4096 > most) return -ENOMEM;
-
     const bool write = !obj.read_only && !host_.fault(fault_no_foll_write);
     std::shared_ptr<UserPages> pages;  // what is not installed is unpinned without the lock
     int err;
@@ -123,7 +114,7 @@ class Interval final : public Strategy {
  private:
   void insert(Userptr& obj) {
     state_of(obj).inserted = true;
-    const uint64_t forgotten = host_.fault(fault_short_range) ? 4096 : 0;
+    const uint64_t forgotten = host_.fault(fault_short_range) ? strategy_page_size : 0;
     host_.mm().notifiers().interval_insert(*state_of(obj).notifier, obj.ptr, obj.size - forgotten);
   }
 

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: MIT
+// KVM's way: one count of the invalidates in progress and one sequence number for the whole mm. A
+// lookup reads the sequence, looks pages up with no lock held, and installs them under a lock if no
+// invalidate is in progress and none has ended since (kernel: mmu_notifier_retry under mmu_lock,
+// 4.16 names). Which range it was does not matter, so that every change of the mm disturbs every
+// lookup; nothing waits for anything, a lookup in vain is done again.
+// What has pages is taken out by the invalidates that hit it, as KVM unmaps a range: they mark it,
+// under the same lock, and then wait for the GPU. The mark is looked at once more when the request
+// is about to be visible, and is a fence of the object already.
+#include <cerrno>
+
+#include "soft/strategies/common.h"
+#include "soft/strategies/strategies.h"
+#include "sync/atomic.h"
+
+namespace i915u::soft {
+namespace {
+
+const sync::LockClass lock_class{"mmu_lock"};
+
+class Notifier;
+
+struct State final : ObjectNode {
+  State(Userptr& obj, uint64_t forgotten, Notifier& n) : ObjectNode(obj, forgotten), mn(n) {}
+
+  Notifier& mn;
+  bool mapped = false;      ///< its pages are of now; Notifier's lock
+  bool skip_retry = false;  ///< fault_skip_retry strikes this submission; object_lock
+};
+
+State& state_of(Userptr& obj) {
+  return static_cast<State&>(*obj.state);
+}
+
+class Notifier final : public MmuNotifier {
+ public:
+  explicit Notifier(StrategyHost& host) : host_(host), lock_(lock_class) {}
+
+  int invalidate_range_start(const InvalidateRange& range) override {
+    std::vector<std::shared_ptr<Userptr>> held;
+    {
+      sync::Guard g(lock_);
+      const auto hit = objects_.hit(range);
+      if (!hit.empty() && !range.blockable) return -EAGAIN;
+      count_++;
+      for (ObjectNode* n : hit) static_cast<State*>(n)->mapped = false;
+      held = hold(hit);
+    }
+    for (const auto& obj : held) wait_for_gpu(host_, *obj);
+    return 0;
+  }
+
+  void invalidate_range_end(const InvalidateRange&) override {
+    sync::Guard g(lock_);
+    if (!host_.fault(fault_no_seq)) seq_.fetch_add(1);
+    count_--;
+  }
+
+  void attach(State& s) {
+    sync::Guard g(lock_);
+    objects_.attach(s);
+  }
+  void detach(State& s) {
+    sync::Guard g(lock_);
+    objects_.detach(s);
+  }
+
+  uint64_t seq() const { return seq_.load(); }
+  bool mapped(const State& s) {
+    sync::Guard g(lock_);
+    return s.mapped;
+  }
+  /// The pages were looked up after seq() was `seq`. False: perhaps they are not of now.
+  bool map(State& s, uint64_t seq, bool skip_retry) {
+    sync::Guard g(lock_);
+    if (!skip_retry && (count_ || seq_.load() != seq)) return false;
+    s.mapped = true;
+    return true;
+  }
+
+ private:
+  StrategyHost& host_;
+  sync::SpinLock lock_;
+  uint64_t count_ = 0;  ///< kernel: mmu_notifier_count
+  sync::Atomic<uint64_t> seq_{"mmu_notifier_seq"};
+  ObjectTree objects_;
+};
+
+std::unique_ptr<Notifier> make_notifier(StrategyHost& host) {
+  return std::make_unique<Notifier>(host);
+}
+
+class SeqCount final : public Strategy {
+ public:
+  explicit SeqCount(StrategyHost& host) : host_(host), notifiers_(host) {}
+
+  const char* name() const override { return "seqcount"; }
+
+  int create(Userptr& obj) override {
+    Notifier& mn = notifiers_.of(host_.mm(), make_notifier);
+    const uint64_t forgotten = host_.fault(fault_short_range) ? strategy_page_size : 0;
+    obj.state = std::make_unique<State>(obj, forgotten, mn);
+    if (!host_.fault(fault_late_insert)) mn.attach(state_of(obj));
+    return 0;
+  }
+
+  void release(Userptr& obj) override {
+    if (host_.mm().id() != obj.mm) {
+      static_cast<void>(obj.state.release());  // it stands in the tree of the parent's mm
+      return;
+    }
+    state_of(obj).mn.detach(state_of(obj));
+    obj.state.reset();
+  }
+
+  int submit_init(Userptr& obj) override {
+    if (int err = check_object(host_, obj)) return err;
+    State& s = state_of(obj);
+    {
+      sync::Guard g(obj.object_lock());
+      s.skip_retry = host_.fault(fault_skip_retry);
+      if (obj.pages && (s.skip_retry || s.mn.mapped(s))) return 0;
+      if (int err = obj.unbind()) return err;
+      obj.put_pages();
+    }
+    const uint64_t seq = s.mn.seq();
+    const bool write = !obj.read_only && !host_.fault(fault_no_foll_write);
+    int err;
+    std::shared_ptr<UserPages> pages;  // what is not installed is unpinned without the lock
+    if (host_.fault(fault_lock_over_gup)) {
+      sync::Guard g(obj.object_lock());
+      pages = host_.mm().pin_user_pages(obj.ptr, obj.size, write, &err);
+      return pages ? install(obj, pages, seq) : err;
+    }
+    pages = host_.mm().pin_user_pages(obj.ptr, obj.size, write, &err);
+    if (!pages) return err;
+    {
+      sync::Guard g(obj.object_lock());
+      err = install(obj, pages, seq);
+    }
+    if (host_.fault(fault_late_insert)) s.mn.attach(s);
+    return err;
+  }
+
+  int submit_done(Userptr& obj) override {
+    State& s = state_of(obj);
+    return s.skip_retry || s.mn.mapped(s) ? 0 : -EAGAIN;
+  }
+
+ private:
+  // With object_lock held. Another submission may have been first; its pages then have to be of
+  // now.
+  int install(Userptr& obj, std::shared_ptr<UserPages>& pages, uint64_t seq) {
+    State& s = state_of(obj);
+    if (obj.pages) return s.skip_retry || s.mn.mapped(s) ? 0 : -EAGAIN;
+    if (!obj.will_need()) return -EFAULT;
+    if (!s.mn.map(s, seq, s.skip_retry)) return -EAGAIN;
+    obj.pages = std::move(pages);
+    return 0;
+  }
+
+  StrategyHost& host_;
+  PerMm<Notifier> notifiers_;
+};
+
+}  // namespace
+
+std::unique_ptr<Strategy> make_seqcount(StrategyHost& host) {
+  return std::make_unique<SeqCount>(host);
+}
+
+}  // namespace i915u::soft
