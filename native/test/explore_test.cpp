@@ -23,7 +23,6 @@ using sync::Mutex;
 using test::Toy;
 using test::toy;
 
-
 static Options plain() {
   Options o;
   o.reduce = false;
@@ -90,4 +89,66 @@ TEST(last_zero_has_as_many_classes_as_the_papers_say) {
   CHECK_EQ(classes(last_zero(4)), 28u);
   CHECK_EQ(classes(last_zero(5)), 64u);
   CHECK_EQ(classes(last_zero(7)), 320u);
+}
+
+// Flanagan and Godefroid, POPL 2005: a hash table whose threads first meet when there are 12 of
+// them.
+TEST(indexer_has_as_many_classes_as_there_are_orders_of_its_collisions) {
+  static const LockClass cell{"cell"};
+  const auto indexer = [](int threads) {
+    return toy([threads](Toy& t) {
+      struct Table {
+        std::unique_ptr<Mutex> m[128];  // a lock and an unlock in one step: compare and swap
+        int w[128]{};
+      };
+      auto& table = t.make<Table>();
+      for (auto& m : table.m) m = std::make_unique<Mutex>(cell);
+      for (int id = 0; id < threads; id++)
+        t.thread([&table, id] {
+          for (int k = 1; k <= 4; k++) {
+            const int w = k * 11 + id;
+            for (int h = w * 7 % 128;; h = (h + 1) % 128) {
+              Guard g(*table.m[h]);
+              if (table.w[h]) continue;
+              table.w[h] = w;
+              break;
+            }
+          }
+        });
+    });
+  };
+  CHECK_EQ(classes(indexer(11)), 1u);
+  CHECK_EQ(classes(indexer(12)), 8u);
+  CHECK_EQ(classes(indexer(13)), 64u);
+}
+
+// The same paper: inodes and blocks under locks. Threads n and n + 13 begin at the same block.
+TEST(file_system_has_two_classes_for_each_pair_that_meets) {
+  static const LockClass inode_lock{"inode"}, block_lock{"block"};
+  const auto file_system = [](int threads) {
+    return toy([threads](Toy& t) {
+      struct Disk {
+        std::unique_ptr<Mutex> inode_m[32], block_m[26];
+        int inode[32]{};
+        bool busy[26]{};
+      };
+      auto& d = t.make<Disk>();
+      for (auto& m : d.inode_m) m = std::make_unique<Mutex>(inode_lock);
+      for (auto& m : d.block_m) m = std::make_unique<Mutex>(block_lock);
+      for (int id = 0; id < threads; id++)
+        t.thread([&d, id] {
+          Guard g(*d.inode_m[id]);
+          for (int b = id * 2 % 26; !d.inode[id]; b = (b + 1) % 26) {
+            Guard gb(*d.block_m[b]);
+            if (d.busy[b]) continue;
+            d.busy[b] = true;
+            d.inode[id] = b + 1;
+          }
+        });
+    });
+  };
+  CHECK_EQ(classes(file_system(13)), 1u);
+  CHECK_EQ(classes(file_system(14)), 2u);
+  CHECK_EQ(classes(file_system(16)), 8u);
+  CHECK_EQ(classes(file_system(18)), 32u);
 }
