@@ -331,6 +331,7 @@ TEST(threads_that_are_given_up_are_unwound) {
   int made = 0, gone = 0;
   struct Counted {
     int& gone;
+    explicit Counted(int& n) : gone(n) {}
     ~Counted() { gone++; }
   };
   Options o;
