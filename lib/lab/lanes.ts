@@ -72,7 +72,7 @@ function endOf({ threads, steps }: Lanes, shown: (thread: number) => boolean): s
     const next = last.next[t] ?? '';
     const held = last.held[t] ?? [];
     if (!shown(t) || (!next && held.length === 0)) return [];
-    const stands = next ? `stands before ${next}` : 'ended';
+    const stands = next ? `stands before ${next}` : t === last.thread ? 'was here' : 'ended';
     return [`${name} ${stands}${held.length ? `; holds ${held.join(', ')}` : ''}`];
   });
 }

@@ -11,9 +11,16 @@ export const cellWord = (cell: Cell | undefined): string =>
 export const cellOf = (c: Comparison, strategy: string, scenario: string): Cell | undefined =>
   c.cells.find((cell) => cell.strategy === strategy && cell.scenario === scenario);
 
+/** Of lockdep's report, which is long, the title. */
+const whatText = ({ verdict, lockdep, what }: Cell): string =>
+  verdict === 'lockdep' && lockdep ? lockdep : what;
+
 /** What was found, in one line. */
-export function sentence({ what, verdict, stopped }: Cell): string {
-  const line = what.replace(/\s*\n\s*/g, '; ').trim();
+export function sentence(cell: Cell): string {
+  const { verdict, stopped } = cell;
+  const line = whatText(cell)
+    .trim()
+    .replace(/\s*\n\s*/g, '; ');
   return line || (stopped ? `${verdict}, stopped by the limit of ${stopped}` : verdict);
 }
 
@@ -97,7 +104,7 @@ export function findingsText(c: Comparison, { color = false }: TableOptions = {}
     .filter((cell) => isFinding(cell) || cell.verdict === 'error')
     .flatMap((cell) => [
       paint.bold(`${cell.strategy} in ${cell.scenario}: ${cell.verdict}`),
-      ...cell.what
+      ...whatText(cell)
         .split('\n')
         .filter((line) => line.trim())
         .slice(0, 8)

@@ -11,7 +11,8 @@ import { cli, start, until } from '../stress/cli.js';
 let dir: string;
 beforeAll(async () => {
   dir = mkdtempSync(join(tmpdir(), 'i915-lab-'));
-  await Lab.open();
+  // Built once, and not looked at again by each command.
+  process.env.I915_USERPTR_LAB = (await Lab.open()).program;
 }, 600_000);
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
 

@@ -115,6 +115,9 @@ describe('the table', () => {
     expect(sentence(finding())).toBe(
       'submit waits for mmap_lock, which munmap has; munmap waits for object lock, which submit has',
     );
+    const lockdep = 'possible recursive locking detected';
+    const report = `=====\nWARNING: ${lockdep}\n...`;
+    expect(sentence(cell({ verdict: 'lockdep', lockdep, what: report }))).toBe(lockdep);
     expect(sentence(cell({ stopped: 'seconds' }))).toBe('holds, stopped by the limit of seconds');
   });
 });
