@@ -225,7 +225,7 @@ napi_value store64(Call& c) {
 napi_value pins(Call& c) {
   return object_js(c.env(), std::pair{"acquired", mm().pins_acquired()},
                    std::pair{"released", mm().pins_released()},
-                   std::pair{"invalidates", mm().invalidates()});
+                   std::pair{"invalidates", mm().notifiers().invalidates()});
 }
 
 constexpr Function functions[] = {
