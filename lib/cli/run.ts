@@ -36,6 +36,8 @@ it is judged; so are errnos, times, and what is left at the end:
   liveness                 an operation, or all of the run, did not end within its bound
   leak                     pins or objects are left when all is closed
   era                      munmap did not wait for the GPU, on a kernel before 6.8
+  kernel log               what the kernel says of itself: on soft, lockdep's report of a deadlock
+                           that the order of locks allows (I915_USERPTR_LOCKDEP=0: none)
   crash                    the process of the run died
 
 Exit status: 0 pass, 1 violation, 2 usage, 3 could not run, 4 skipped (nothing could run here).
