@@ -42,6 +42,20 @@ std::string Cell::find(const explore::Schedule& s) {
   return find(s.strategy, s.scenario, options);
 }
 
+// Of a deadlock, a line each says who waits for what: not those who have nothing to do.
+std::string what_matters(const std::string& what) {
+  std::string out;
+  std::istringstream in(what);
+  for (std::string line; std::getline(in, line);) {
+    bool idle = false;
+    for (const char* nothing :
+         {"the threads to end", "the ring's next request", "the free list", "idle"})
+      idle |= line.find(std::string(" waits for ") + nothing) != std::string::npos;
+    if (!idle) out += (out.empty() ? "" : "\n") + line;
+  }
+  return out;
+}
+
 explore::Make Cell::make() const {
   return [*this] { return std::make_unique<Lab>(*strategy, *scenario, faults, lockdep); };
 }
@@ -64,6 +78,10 @@ Verdict explore_cell(Cell cell, const explore::Options& options,
   };
   v.search = search(options);
   v.name = explore::verdict_name(v.search.verdict);
+  if (v.search.verdict == explore::Verdict::deadlocks) {
+    v.search.what = what_matters(v.search.what);
+    v.search.counterexample.what = v.search.what;
+  }
   if (v.search.verdict != explore::Verdict::holds || v.lockdep.empty()) return v;
   v.name = "lockdep";
   cell.lockdep = true;

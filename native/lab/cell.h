@@ -25,6 +25,9 @@ struct Cell {
   explore::Make make() const;
 };
 
+/// Of what the explorer says of a deadlock.
+std::string what_matters(const std::string& what);
+
 struct Verdict {
   explore::Result search;
   /// "holds", "violated", "deadlocks", "livelocks"; or "lockdep": it holds, and the order in which

@@ -189,14 +189,17 @@ int replay(const char* file) {
   Lanes lanes;
   const auto r = lanes.record(cell, s);
   printf("%s in %s%s%s: %s\n%s\n\n%s", s.strategy.c_str(), s.scenario.c_str(),
-         s.options.empty() ? "" : ", broken by ", s.options.c_str(), s.found.c_str(),
-         s.what.c_str(), lanes.text().c_str());
+         cell.faults ? ", broken by " : "", cell.fault_names().c_str(),
+         cell.lockdep ? "lockdep" : s.found.c_str(), s.what.c_str(), lanes.text().c_str());
   if (!r.mismatch.empty()) {
     fflush(stdout);
     return failed(std::string(file) + ": does not fit this build: " + r.mismatch);
   }
-  printf("\n%s%s%s\n", explore::verdict_name(r.verdict), r.what.empty() ? "" : ": ",
-         r.what.c_str());
+  const std::string what = r.verdict == explore::Verdict::deadlocks ? what_matters(r.what) : r.what;
+  printf("\n%s%s%s\n",
+         cell.lockdep && r.verdict == explore::Verdict::violated ? "lockdep"
+                                                                 : explore::verdict_name(r.verdict),
+         what.empty() ? "" : ": ", what.c_str());
   return r.same && r.verdict != explore::Verdict::holds ? finding : holds;
 }
 

@@ -16,38 +16,65 @@ static const sync::LockClass struct_mutex_class{"struct_mutex"},
 
 const std::vector<int>& frames_of(const soft::UserPages&);
 
-// --- Gpu
+// --- Worker
 
-Gpu::Gpu(LabMm& mm, Retired& retired)
-    : mm_(mm),
-      retired_(retired),
-      queue_(sync::new_object("ring")),
-      thread_("gpu", [this] { loop(); }) {}
+Worker::Worker(const char* name, const char* waits_for)
+    : list_(sync::new_object("list")),
+      idle_(sync::new_object("idle")),
+      name_(name),
+      waits_for_(waits_for) {}
 
-Gpu::~Gpu() {
+void Worker::start(std::function<void()> item) {
+  thread_ = sync::Thread(name_, [this, item = std::move(item)] {
+    began_ = true;
+    touch(idle_);
+    for (;;) {
+      wait_more(list_, waits_for_, [this] { return stop_ || left_; });
+      if (!left_) return;
+      left_--;
+      item();
+      done_++;
+      touch(idle_);
+    }
+  });
+  wait_more(idle_, "idle", [this] { return began_; });
+}
+
+void Worker::queue() {
+  touch(list_);
+  left_++;
+  queued_++;
+}
+
+void Worker::stop() {
+  if (!thread_.joinable()) return;
   sync::Uncancelled u;
+  wait_more(idle_, "idle", [this] { return done_ == queued_; });
   stop_ = true;
-  touch(queue_);
+  touch(list_);
   thread_.join();
 }
 
+// --- Gpu
+
+Gpu::Gpu(LabMm& mm, Retired& retired)
+    : mm_(mm), retired_(retired), engine_("gpu", "the ring's next request") {
+  engine_.start([this] { run_one(); });
+}
+
 void Gpu::run(std::shared_ptr<Request> r) {
-  touch(queue_);
+  engine_.queue();
   requests_.push_back(std::move(r));
 }
 
-void Gpu::loop() {
-  for (;;) {
-    lab::wait(queue_, "ring", [this] { return stop_ || !requests_.empty(); });
-    if (requests_.empty()) return;
-    const auto r = requests_.front();
-    requests_.pop_front();
-    for (const auto& use : r->pages) {
-      step(Op::store, mm_.object(use.page), page_label(Act::gpu_write, use.page));
-      mm_.gpu_write(use, r->tag);
-    }
-    r->finish(retired_);
+void Gpu::run_one() {
+  const auto r = requests_.front();
+  requests_.pop_front();
+  for (const auto& use : r->pages) {
+    step(Op::store, mm_.object(use.page), page_label(Act::gpu_write, use.page));
+    mm_.gpu_write(use, r->tag);
   }
+  r->finish(retired_);
 }
 
 void Request::finish(Retired& retired) {
@@ -58,38 +85,31 @@ void Request::finish(Retired& retired) {
 
 // --- Retired
 
-Retired::Retired(sync::RwLock& l) : notifier_lock_(l), list_(sync::new_object("free list")) {}
-
-Retired::~Retired() {
-  stop();
+void put(Objects& objects) {
+  for (const auto& o : objects) touch(o->activity);
+  objects.clear();
 }
 
-void Retired::stop() {
-  sync::Uncancelled u;
-  stop_ = true;
-  touch(list_);
-  thread_.join();
-  for (auto& r : all) r->objects.clear();
-  objects_.clear();
-}
+Retired::Retired(sync::RwLock& l) : notifier_lock_(l), worker_("free", "the free list") {}
 
 void Retired::add(Objects objects) {
-  touch(list_);
   for (auto& o : objects) objects_.push_back(std::move(o));
+  if (works_) worker_.queue();
 }
 
 void Retired::start_worker() {
-  thread_ = sync::Thread("free", [this] { loop(); });
-}
-
-void Retired::loop() {
-  for (;;) {
-    lab::wait(list_, "free list", [this] { return stop_ || !objects_.empty(); });
-    if (objects_.empty()) return;
+  works_ = true;
+  worker_.start([this] {
     Objects last = std::exchange(objects_, {});
     sync::WriteGuard w(notifier_lock_);
-    last.clear();
-  }
+    put(last);
+  });
+}
+
+void Retired::stop() {
+  worker_.stop();
+  for (auto& r : all) r->objects.clear();
+  objects_.clear();
 }
 
 // --- LabHost
@@ -133,7 +153,7 @@ std::vector<std::shared_ptr<Request>> LabObject::busy() {
 }
 
 void LabObject::wait(const std::vector<std::shared_ptr<Request>>& all) {
-  lab::wait(activity, "requests", [&all] {
+  wait_more(activity, "requests", [&all] {
     return std::all_of(all.begin(), all.end(), [](const auto& r) { return r->done; });
   });
 }

@@ -28,6 +28,7 @@
 #pragma once
 
 #include <deque>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -42,11 +43,34 @@ class LabObject;
 struct Request;
 using Objects = std::vector<std::shared_ptr<LabObject>>;
 
+/// Lets go of them, one of which may be the last: to the scheduler a store to what the notifier's
+/// wait looks at.
+void put(Objects&);
+
+/// A thread that does one item after another, in the order in which they were queued. It stands
+/// before its first wait when start() returns, and at its last when stop() ends it: then what it
+/// does races with what is done to the model, and not with its own begin and end.
+class Worker {
+ public:
+  Worker(const char* name, const char* waits_for);
+  ~Worker() { stop(); }
+  void start(std::function<void()> item);
+  void queue();  ///< in a step of the caller's
+  void stop();
+
+ private:
+  const uint32_t list_, idle_;
+  const char *name_, *waits_for_;
+  bool began_ = false, stop_ = false;
+  uint64_t left_ = 0, queued_ = 0, done_ = 0;
+  sync::Thread thread_;
+};
+
 /// Objects whose requests are done.
 class Retired {
  public:
   explicit Retired(sync::RwLock& notifier_lock);
-  ~Retired();
+  ~Retired() { stop(); }
   /// In a step of the caller's.
   void add(Objects);
   void start_worker();  ///< else they wait for the end
@@ -55,12 +79,10 @@ class Retired {
   void stop();  ///< frees what is there
 
  private:
-  void loop();
   sync::RwLock& notifier_lock_;
-  const uint32_t list_;
   Objects objects_;
-  bool stop_ = false;
-  sync::Thread thread_;
+  bool works_ = false;
+  Worker worker_;
 };
 
 /// One batch, which writes its tag into each of its pages.
@@ -77,18 +99,15 @@ struct Request {
 class Gpu {
  public:
   Gpu(LabMm&, Retired&);
-  ~Gpu();
   /// In a step of the caller's.
   void run(std::shared_ptr<Request>);
 
  private:
-  void loop();
+  void run_one();
   LabMm& mm_;
   Retired& retired_;
-  const uint32_t queue_;
   std::deque<std::shared_ptr<Request>> requests_;
-  bool stop_ = false;
-  sync::Thread thread_;
+  Worker engine_;
 };
 
 struct Era {

@@ -64,7 +64,8 @@ int LabMm::fault_in(int page, bool write, bool take) {
     switch (old.kind) {
       case Pte::migration: {
         const uint64_t seen = p.migrated;
-        wait(p.object, page_label(Act::fault, page), [&p, seen] { return p.migrated != seen; });
+        wait_more(p.object, page_label(Act::fault, page),
+                  [&p, seen] { return p.migrated != seen; });
         continue;
       }
       case Pte::none:

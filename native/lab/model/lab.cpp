@@ -71,25 +71,26 @@ void Lab::will_close() {
 
 void Lab::close(int handle) {
   step(sync::Op::store, handles_, "handles");
-  const auto last = std::exchange(objects_[handle], nullptr);
+  Objects last{std::exchange(objects_[handle], nullptr)};
+  put(last);
 }
 
 int Lab::submit(std::initializer_list<int> handles, std::shared_ptr<Request>* out) {
   std::shared_ptr<Request> r;
   const int tag = ++tag_;
   for (;;) {
-    Objects objects;
+    Objects objects;  // let go by put() where that may be the last time
     if (closes_) step(sync::Op::load, handles_, "handles");
     for (int h : handles) {
       if (!objects_[h]) return -ENOENT;
       objects.push_back(objects_[h]);
     }
     const int err = lab::submit(*host_, *strategy_, *gpu_, objects, tag, &r);
+    if (closes_) put(objects);
     if (err != -EAGAIN) {
       if (out) *out = std::move(r);
       return err;
     }
-    objects.clear();
     sync::yield();
   }
 }

@@ -342,6 +342,14 @@ void LabMm::swap_out(int page, bool blockable) {
   p.pte.frame = -1;
 }
 
+void LabMm::punch_hole(int page) {
+  const auto r = range(page, 1, InvalidateEvent::clear);
+  start(r, "fallocate");
+  step(Op::store, pages_[page].object, page_label(Act::change, page));
+  unmap(pages_[page]);
+  end(r);
+}
+
 void LabMm::split(int page, int n) {
   const auto r = range(page, n, InvalidateEvent::clear);
   start(r, "split");

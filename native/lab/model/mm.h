@@ -76,6 +76,7 @@ class LabMm final : public soft::Mm {
   void migrate(int page);               // none       MIGRATE, or CLEAR before 5.10
   void swap_out(int page, bool blockable = true);  // none  CLEAR; by reclaim, whatever it holds
   void collapse(int page, int n);  // write      CLEAR; a huge page in place of small ones
+  void punch_hole(int page);       // none       CLEAR; of a file's page, through its rmap
   void split(int page, int n);     // none       CLEAR; the entries change, not the frames
   void ksm_merge(int page);        // read       CLEAR twice
   /// The process lets go of its mm; whoever is the last user unmaps it (mmput, exit_mmap).

@@ -11,14 +11,24 @@ inline void step(sync::Op::Act act, uint32_t object, const char* what,
   if (sync::scheduler) sync::scheduler->step({act, object, what, w}, nullptr, nullptr);
 }
 
-/// Until ready(), which stays true and depends on the object alone.
+/// Until ready(), which stays true and depends on the object alone. The caller's last step has seen
+/// that it is not yet: to the scheduler a wait comes after all that was done to the object before
+/// it became possible, which is too much for one that is possible from the beginning.
 template <class Ready>
-void wait(uint32_t object, const char* what, const Ready& ready,
-          sync::Where w = sync::Where::current()) {
+void wait_more(uint32_t object, const char* what, const Ready& ready,
+               sync::Where w = sync::Where::current()) {
   if (sync::scheduler)
     sync::scheduler->step(
         {sync::Op::wait, object, what, w},
         [](const void* r) { return (*static_cast<const Ready*>(r))(); }, &ready);
+}
+
+/// The same from the beginning.
+template <class Ready>
+void wait(uint32_t object, const char* what, const Ready& ready,
+          sync::Where w = sync::Where::current()) {
+  step(sync::Op::store, object, what, w);
+  if (!ready()) wait_more(object, what, ready, w);
 }
 
 inline void touch(uint32_t object) {

@@ -38,8 +38,8 @@ void lookup_invalidate_close(Lab& l) {
 
 void two_invalidates(Lab& l) {
   submit_thread(l);
-  l.thread("madvise", [&l] { l.mm().dontneed(0); });
   l.thread("split", [&l] { l.mm().split(0, 1); });
+  l.thread("fallocate", [&l] { l.mm().punch_hole(0); });
 }
 
 void first_instantiation(Lab& l) {
@@ -98,6 +98,7 @@ void innocent_thp(Lab& l) {
 }
 
 void innocent_swap(Lab& l) {
+  l.will_close();
   busy(l);
   l.mm().swap_out(0);
   l.must_work(0, "swap-out");
@@ -184,8 +185,8 @@ const Scenario scenarios[] = {
      "a first submission, an madvise(DONTNEED) of its page, and another thread closes the object",
      1, lookup_invalidate_close, nullptr},
     {"two-invalidates",
-     "a first submission, and two invalidates of its page at once: madvise, and a split", 1,
-     two_invalidates, nullptr},
+     "a first submission, and two invalidates of its page at once: a split, and a hole in the file",
+     1, two_invalidates, nullptr},
     {"first-instantiation",
      "the page moves while an object gets its first pages; then it is used again", 1,
      first_instantiation, use_again},

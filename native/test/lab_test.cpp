@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: MIT
+// The lab's table: what the search says of each strategy in each scenario, and that a cell turns
+// when one line of a correct strategy is broken.
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+#include <vector>
+
+#include "lab/cell.h"
+#include "lab/lanes.h"
+#include "lab/lockdep_reports.h"
+#include "test/harness.h"
+
+using namespace i915u;
+using namespace i915u::lab;
+
+namespace {
+
+/// With a limit that no cell comes near in a plain build; under a sanitizer some do.
+Verdict verdict(const std::string& strategy, const std::string& scenario,
+                const std::string& faults = "", uint64_t executions = 30000) {
+  Cell cell;
+  CHECK_EQ(cell.find(strategy, scenario, faults), "");
+  explore::Options o;
+  o.max_executions = executions;
+  o.minimize_seconds = 1;
+  return explore_cell(cell, o);
+}
+
+std::string row(const std::string& strategy, const std::string& verdicts) {
+  std::string text = "\n";
+  for (const Scenario* s = scenarios; s->name; s++) {
+    const Verdict v = verdict(strategy, s->name);
+    if (v.name == verdicts) continue;
+    text += std::string(s->name) + ": " + v.name + ", " + v.search.what + "\n";
+  }
+  return text;
+}
+
+/// Which of the faults' cells say what.
+void turns(const char* strategy, const char* scenario, const char* fault, const char* name,
+           const char* what) {
+  const Verdict v = verdict(strategy, scenario, fault);
+  const std::string said = std::string(fault) + " in " + scenario + ": " + v.name;
+  CHECK_EQ(said, std::string(fault) + " in " + scenario + ": " + name);
+  const bool says = v.search.what.find(what) != std::string::npos;
+  CHECK_EQ(says ? what : v.search.what, std::string(what));
+}
+
+}  // namespace
+
+TEST(lab_interval_holds_in_every_scenario) {
+  CHECK_EQ(row("interval", "holds"), "\n");
+}
+
+TEST(lab_interval_nowait_holds_in_every_scenario) {
+  CHECK_EQ(row("interval-nowait", "holds"), "\n");
+}
+
+TEST(lab_small_cells_are_explored_to_the_end) {
+  for (const char* strategy : {"interval", "interval-nowait"}) {
+    for (const char* scenario :
+         {"lookup-invalidate", "lookup-fault", "lookup-invalidate-close", "first-instantiation",
+          "cow-in-gup", "nested-invalidate", "exit-busy", "overlapping-objects"}) {
+      const Verdict v = verdict(strategy, scenario);
+      CHECK(v.search.exhaustive);
+    }
+  }
+}
+
+// The model must tell the scheduler of all that its threads share: what it does not, the reduction
+// takes for independent, and passes over.
+TEST(lab_a_search_without_reduction_says_the_same) {
+  for (const Scenario* s = scenarios; s->name; s++) {
+    for (const char* fault : {"", "no-wait", "no-seq"}) {
+      Cell cell;
+      CHECK_EQ(cell.find("interval", s->name, fault), "");
+      explore::Options o;
+      o.max_executions = 20000;
+      o.minimize = false;
+      LockdepReports reports;
+      const auto reduced = explore::explore(cell.make(), o);
+      o.preemptions = 2;
+      const auto bounded = explore::explore(cell.make(), o);
+      if (bounded.verdict == explore::Verdict::holds) continue;
+      CHECK_EQ(std::string(s->name) + fault + explore::verdict_name(reduced.verdict),
+               std::string(s->name) + fault + explore::verdict_name(bounded.verdict));
+    }
+  }
+}
+
+TEST(lab_a_skipped_retry_check_establishes_stale_pages) {
+  for (const char* strategy : {"interval", "interval-nowait"})
+    for (const char* scenario : {"lookup-invalidate", "first-instantiation", "nested-invalidate",
+                                 "overlapping-objects", "innocent-swap"})
+      turns(strategy, scenario, "skip-retry", "violated", "stale pages");
+}
+
+TEST(lab_a_sequence_that_does_not_move_establishes_inside_an_invalidate) {
+  turns("interval", "first-instantiation", "no-seq", "violated", "a request became visible");
+  turns("interval-nowait", "nested-invalidate", "no-seq", "violated", "a request became visible");
+}
+
+TEST(lab_a_notifier_that_does_not_wait_lets_the_gpu_write_to_freed_pages) {
+  for (const Scenario* s = scenarios; s->name; s++) {
+    const std::string name = s->name;
+    if (name.starts_with("innocent") && name != "innocent-mprotect" && name != "innocent-fork")
+      turns("interval", s->name, "no-wait", "violated", "the GPU wrote to a freed frame");
+  }
+}
+
+TEST(lab_an_object_registered_late_misses_its_first_invalidate) {
+  turns("interval", "first-instantiation", "late-insert", "violated", "a request became visible");
+}
+
+TEST(lab_a_short_range_is_written_after_the_invalidate) {
+  turns("interval", "lookup-invalidate", "short-range", "violated", "the GPU wrote");
+}
+
+TEST(lab_a_leaked_pin_is_seen_at_the_end) {
+  turns("interval", "exit-busy", "leak-pin", "violated", "still pinned");
+}
+
+TEST(lab_pages_given_back_clean_lose_what_the_gpu_wrote) {
+  turns("interval", "innocent-swap", "lose-dirty", "violated", "lost write");
+}
+
+TEST(lab_a_lock_held_over_gup_deadlocks_where_gup_needs_mmap_lock) {
+  turns("interval", "lookup-fault", "lock-over-gup", "deadlocks", "mmap_lock");
+  turns("interval", "cow-in-gup", "lock-over-gup", "deadlocks", "object lock");
+}
+
+// The page is there, so gup never waits for mmap_lock while munmap waits for the object's lock.
+TEST(lab_lockdep_sees_what_no_execution_deadlocks_on) {
+  const Verdict v = verdict("interval", "lookup-invalidate", "lock-over-gup");
+  CHECK_EQ(v.name, "lockdep");
+  CHECK_EQ(v.lockdep, "possible circular locking dependency detected");
+  CHECK(v.search.exhaustive);
+  CHECK(v.search.counterexample.steps.size() > 0);
+}
+
+TEST(lab_a_counterexample_is_saved_and_replayed_as_lanes) {
+  for (const char* scenario : {"lookup-fault", "lookup-invalidate"}) {
+    const Verdict v = verdict("interval", scenario, "lock-over-gup");
+    char path[] = "/tmp/lab_test.XXXXXX";
+    const int fd = mkstemp(path);
+    CHECK(fd >= 0);
+    close(fd);
+    CHECK_EQ(v.search.counterexample.save(path), "");
+    explore::Schedule s;
+    CHECK_EQ(s.load(path), "");
+    unlink(path);
+    Cell cell;
+    CHECK_EQ(cell.find(s), "");
+    Lanes lanes;
+    const auto r = lanes.record(cell, s);
+    CHECK_EQ(r.mismatch, "");
+    CHECK(r.same);
+    CHECK_EQ(lanes.steps.size(), s.steps.size());
+    const std::string text = lanes.text();
+    CHECK(text.find("munmap") != std::string::npos);
+    CHECK(text.find("mmap_lock") != std::string::npos);
+    CHECK(text.find("page 0:") != std::string::npos);
+  }
+}
+
+TEST(lab_a_schedule_of_a_repaired_strategy_does_not_fit) {
+  Verdict v = verdict("interval", "lookup-invalidate", "skip-retry");
+  CHECK_EQ(v.name, "violated");
+  Cell cell;
+  v.search.counterexample.options = "";
+  CHECK_EQ(cell.find(v.search.counterexample), "");
+  Lanes lanes;
+  const auto r = lanes.record(cell, v.search.counterexample);
+  CHECK(!r.same);
+  CHECK(!r.mismatch.empty());
+}
+
+TEST(lab_names_that_there_are_not_are_said) {
+  Cell cell;
+  CHECK_EQ(cell.find("interval", "nope", ""), "there is no scenario 'nope'");
+  CHECK_EQ(cell.find("nope", "reclaim", ""), "there is no strategy 'nope'");
+  CHECK_EQ(cell.find("interval", "reclaim", "no-seq,nope"), "there is no fault 'nope'");
+}
