@@ -34,13 +34,31 @@ const LAST_ROWS = 200;
 const opText = (op: string, object: string): string =>
   /^page \d+: /.test(object) ? object : object ? `${op} ${object}` : op;
 
-/** With `brief`, not what sets the scene: begins of threads, and steps before there is another. */
+/** Threads that did no more than begin to wait for work. */
+function idle({ threads, steps }: Lanes): Set<number> {
+  const last = steps.at(-1);
+  const made = threads.map(
+    (_, t) => steps.filter((s) => s.thread === t && s.op !== 'begin').length,
+  );
+  return new Set(
+    [...made.keys()].filter(
+      (t) => (made[t] ?? 0) <= 1 && t !== last?.thread && !last?.held[t]?.length,
+    ),
+  );
+}
+
+/**
+ * With `brief`, not what sets the scene: begins of threads, steps before there is another, and
+ * threads that only wait for work.
+ */
 export function lanesView({ threads, steps }: Lanes, brief = false): LanesView {
+  const idlers = brief ? idle({ threads, steps }) : new Set<number>();
   const scene = brief ? steps.findIndex((s) => s.thread !== 0) : 0;
   let pages = '';
   const all: Row[] = [];
   for (const [i, s] of steps.entries()) {
-    if (brief && (i < scene || s.op === 'begin') && i < steps.length - 1) continue;
+    const drop = i < scene || s.op === 'begin' || idlers.has(s.thread);
+    if (brief && drop && i < steps.length - 1) continue;
     all.push({
       step: i + 1,
       thread: s.thread,

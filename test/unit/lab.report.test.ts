@@ -40,6 +40,21 @@ describe('lanes', () => {
     expect(text).not.toContain('main');
   });
 
+  test('in brief, without threads that only wait for work', () => {
+    const step = { op: 'lock', object: 'wq', where: '', held: [], next: [], pages: '' };
+    const busy: Lanes = {
+      threads: [...lanes.threads, 'worker', 'stuck'],
+      steps: [
+        { ...step, thread: 3 },
+        { ...step, thread: 4 },
+        ...lanes.steps.slice(0, -1),
+        { ...step, thread: 2, held: [[], [], [], [], ['wq']] },
+      ],
+    };
+    expect(lanesView(busy, true).threads.map((t) => t.name)).toEqual(['munmap', 'stuck']);
+    expect(lanesView(busy).threads).toHaveLength(5);
+  });
+
   test('of a livelock leave its middle out', () => {
     const step = lanes.steps[3];
     if (!step) throw new Error('no step');
