@@ -8,6 +8,7 @@
 
 #include "drm/ioctls.h"
 #include "soft/device.h"
+#include "soft/strategies/strategy.h"
 #include "stress/job.h"
 #include "stress/submitter.h"
 #include "sync/clock.h"
@@ -18,8 +19,9 @@ const char* const era_names[3] = {"unknown", "waits", "no-wait"};
 
 Era era_expected(Run& run) {
   if (run.dev.is_soft()) {
-    const auto& strategy = static_cast<soft::SoftDevice&>(run.dev).options().strategy;
-    return strategy == "interval-nowait" ? Era::no_wait : Era::waits;
+    const auto& name = static_cast<soft::SoftDevice&>(run.dev).options().strategy;
+    const auto* strategy = soft::find_strategy(name.c_str());
+    return strategy && !strategy->waits ? Era::no_wait : Era::waits;
   }
   utsname u;
   int major = 0, minor = 0;

@@ -12,7 +12,6 @@
 #include <cstring>
 
 #include "drm/uapi.h"
-#include "mem/quiet.h"
 #include "mem/uaccess.h"
 #include "soft/device.h"
 #include "soft/mm/address_space.h"
@@ -21,141 +20,15 @@
 #include "sync/clock.h"
 #include "sync/thread.h"
 #include "test/harness.h"
+#include "test/userptr_gpu.h"
 
 using namespace i915u;
 using namespace i915u::soft;
+using namespace i915u::soft::test_gpu;
 using namespace i915u::uapi;
 
-namespace {
-
-constexpr uint64_t page = 4096;
-constexpr uint64_t ms = 1000000;
-constexpr int rw = PROT_READ | PROT_WRITE;
-constexpr int anon = MAP_PRIVATE | MAP_ANONYMOUS;
-
-AddressSpace& mm() {
-  return AddressSpace::current();
-}
-uint64_t map(uint64_t pages) {
-  return static_cast<uint64_t>(
-      mm().mmap(quiet_address(pages * page), pages * page, rw, anon, -1, 0));
-}
-void renew(uint64_t at, uint64_t pages) {
-  CHECK_EQ(mm().munmap(at, pages * page), 0);
-  CHECK_EQ(mm().mmap(at, pages * page, rw, anon | MAP_FIXED, -1, 0), static_cast<int64_t>(at));
-}
-uint32_t peek(uint64_t at) {
-  uint32_t v = 0;
-  CHECK_EQ(load_user_u32(at, &v), 0);
-  return v;
-}
-
-SoftOptions with(uint32_t faults, const char* strategy = "interval") {
-  SoftOptions o;
-  o.faults = faults;
-  o.strategy = strategy;
-  return o;
-}
-
-// A GPU that stores a dword at one address of the GPU, at once or when told.
-class Gpu {
- public:
-  static constexpr uint32_t target_at = 0x100000, batch_at = 0x8000000;
-
-  explicit Gpu(const SoftOptions& o = {}) {
-    int err = 0;
-    dev = SoftDevice::open(o, &err);
-    CHECK(dev);
-    drm_i915_gem_create c{};
-    c.size = page;
-    CHECK_EQ(dev->ioctl(DRM_IOCTL_I915_GEM_CREATE, &c), 0);
-    batch_ = c.handle;
-    drm_i915_gem_mmap_offset m{};
-    m.handle = batch_;
-    m.flags = I915_MMAP_OFFSET_WB;
-    CHECK_EQ(dev->ioctl(DRM_IOCTL_I915_GEM_MMAP_OFFSET, &m), 0);
-    const int64_t a = dev->mmap(0, page, rw, MAP_SHARED, m.offset);
-    CHECK(a > 0);
-    dw_ = static_cast<uint64_t>(a);
-  }
-  ~Gpu() {
-    dev->close();
-    mm().munmap(dw_, page);
-  }
-
-  int userptr(uint64_t at, uint64_t len, uint32_t flags, uint32_t* handle) {
-    drm_i915_gem_userptr u{at, len, flags, 0};
-    const int err = dev->ioctl(DRM_IOCTL_I915_GEM_USERPTR, &u);
-    *handle = u.handle;
-    return err;
-  }
-  uint32_t userptr(uint64_t at, uint64_t pages) {
-    uint32_t handle;
-    CHECK_EQ(userptr(at, pages * page, 0, &handle), 0);
-    return handle;
-  }
-  // dword value to byte off of the object; `spin`: not before go().
-  int store(uint32_t target, uint32_t off, uint32_t value, bool spin = false) {
-    // [0] MI_NOOP, MI_BATCH_BUFFER_START to [0] or [16]    [16] MI_STORE_DWORD_IMM, end
-    const uint32_t head[] = {0, 0x18800101, batch_at + (spin ? 0u : 64u), 0};
-    const uint32_t tail[] = {0x10000002, target_at + off, 0, value, 0x05000000, 0};
-    copy_to_user(dw_, head, sizeof(head));
-    copy_to_user(dw_ + 64, tail, sizeof(tail));
-    drm_i915_gem_exec_object2 o[2]{};
-    o[0].handle = target;
-    o[0].offset = target_at;
-    o[0].flags = EXEC_OBJECT_PINNED | EXEC_OBJECT_WRITE;
-    o[1].handle = batch_;
-    o[1].offset = batch_at;
-    o[1].flags = EXEC_OBJECT_PINNED;
-    drm_i915_gem_execbuffer2 e{};
-    e.buffers_ptr = reinterpret_cast<uint64_t>(o);
-    e.buffer_count = 2;
-    e.batch_len = 128;
-    e.flags = I915_EXEC_RENDER;
-    int err;
-    do err = dev->ioctl(DRM_IOCTL_I915_GEM_EXECBUFFER2_WR, &e);
-    while (err == -EAGAIN);
-    return err;
-  }
-  void go() { CHECK_EQ(store_user_u32(dw_ + 8, batch_at + 64), 0); }
-  void idle() {
-    drm_i915_gem_wait w{};
-    w.bo_handle = batch_;
-    w.timeout_ns = -1;
-    CHECK_EQ(dev->ioctl(DRM_IOCTL_I915_GEM_WAIT, &w), 0);
-  }
-  void close(uint32_t handle) {
-    drm_gem_close c{handle, 0};
-    CHECK_EQ(dev->ioctl(DRM_IOCTL_GEM_CLOSE, &c), 0);
-  }
-
-  std::unique_ptr<SoftDevice> dev;
-
- private:
-  uint32_t batch_;
-  uint64_t dw_;
-};
-
-// Is the thread that does this still in it after a while?
-template <class F>
-bool waits(Gpu& gpu, F change) {
-  std::atomic<bool> done{false};
-  sync::Thread t("changer", [&] {
-    change();
-    done = true;
-  });
-  sync::sleep_ns(50 * ms);
-  const bool waited = !done;
-  gpu.go();
-  t.join();
-  return waited;
-}
-
-}  // namespace
-
 TEST(userptr_checks_come_in_the_drivers_order) {
-  Gpu gpu;
+  StoreGpu gpu;
   uint32_t h;
   const uint64_t at = map(4);
   const uint32_t unsync = I915_USERPTR_UNSYNCHRONIZED;
@@ -177,7 +50,7 @@ TEST(userptr_checks_come_in_the_drivers_order) {
 }
 
 TEST(a_gem_mapping_is_no_memory_for_userptr) {
-  Gpu gpu;
+  StoreGpu gpu;
   drm_i915_gem_create c{};
   c.size = page;
   CHECK_EQ(gpu.dev->ioctl(DRM_IOCTL_I915_GEM_CREATE, &c), 0);
@@ -196,7 +69,7 @@ TEST(a_gem_mapping_is_no_memory_for_userptr) {
 }
 
 TEST(a_batch_writes_the_pages_of_now) {
-  Gpu gpu;
+  StoreGpu gpu;
   const uint64_t at = map(4);
   const uint32_t h = gpu.userptr(at, 4);
   for (uint32_t i = 1; i < 4; i++) {
@@ -217,7 +90,7 @@ TEST(a_batch_writes_the_pages_of_now) {
 }
 
 TEST(interval_waits_for_the_gpu_in_the_notifier) {
-  Gpu gpu;
+  StoreGpu gpu;
   const uint64_t at = map(2);
   const uint32_t h = gpu.userptr(at, 2);
   CHECK_EQ(gpu.store(h, 0, 7, true), 0);
@@ -232,7 +105,7 @@ TEST(interval_waits_for_the_gpu_in_the_notifier) {
 }
 
 TEST(interval_waits_for_an_object_whose_handle_is_closed) {
-  Gpu gpu;
+  StoreGpu gpu;
   const uint64_t at = map(1);
   const uint32_t h = gpu.userptr(at, 1);
   CHECK_EQ(gpu.store(h, 0, 7, true), 0);
@@ -244,7 +117,7 @@ TEST(interval_waits_for_an_object_whose_handle_is_closed) {
 }
 
 TEST(nowait_leaves_the_old_pages_to_the_batch) {
-  Gpu gpu(with(0, "interval-nowait"));
+  StoreGpu gpu(with(0, "interval-nowait"));
   const uint64_t at = map(1);
   const uint32_t h = gpu.userptr(at, 1);
   CHECK_EQ(gpu.store(h, 0, 7, true), 0);
@@ -261,7 +134,7 @@ TEST(nowait_leaves_the_old_pages_to_the_batch) {
 }
 
 TEST(a_child_may_not_use_its_parents_object) {
-  Gpu gpu;
+  StoreGpu gpu;
   const uint64_t at = map(1);
   std::shared_ptr<UserptrObject> obj;
   CHECK_EQ(userptr_create(*gpu.dev, at, page, 0, &obj), 0);
@@ -275,7 +148,7 @@ TEST(a_child_may_not_use_its_parents_object) {
 }
 
 TEST(a_submission_collides_with_an_invalidate_after_its_lookup) {
-  Gpu gpu;
+  StoreGpu gpu;
   const uint64_t at = map(1);
   std::shared_ptr<UserptrObject> obj;
   CHECK_EQ(userptr_create(*gpu.dev, at, page, 0, &obj), 0);
@@ -293,7 +166,7 @@ TEST(the_last_reference_may_go_while_pages_are_pinned) {
   const uint64_t pins = mm().pins_acquired() - mm().pins_released();
   const uint64_t at = map(1);
   {
-    Gpu gpu;
+    StoreGpu gpu;
     const uint32_t h = gpu.userptr(at, 1);
     CHECK_EQ(gpu.store(h, 0, 1), 0);
     gpu.close(h);
@@ -306,7 +179,7 @@ TEST(the_last_reference_may_go_while_pages_are_pinned) {
 
 TEST(fault_skip_retry_loses_writes) {
   for (const uint32_t fault : {0u, uint32_t{fault_skip_retry}}) {
-    Gpu gpu(with(fault));
+    StoreGpu gpu(with(fault));
     const uint64_t at = map(1);
     const uint32_t h = gpu.userptr(at, 1);
     CHECK_EQ(gpu.store(h, 0, 1), 0);
@@ -320,7 +193,7 @@ TEST(fault_skip_retry_loses_writes) {
 }
 
 TEST(fault_no_wait_writes_into_the_pages_that_come_after) {
-  Gpu gpu(with(fault_no_wait));
+  StoreGpu gpu(with(fault_no_wait));
   const uint64_t at = map(1);
   const uint32_t h = gpu.userptr(at, 1);
   CHECK_EQ(gpu.store(h, 0, 7, true), 0);
@@ -331,7 +204,7 @@ TEST(fault_no_wait_writes_into_the_pages_that_come_after) {
 }
 
 TEST(fault_write_after_close_writes_into_the_pages_that_come_after) {
-  Gpu gpu(with(fault_write_after_close));
+  StoreGpu gpu(with(fault_write_after_close));
   const uint64_t at = map(1);
   const uint32_t h = gpu.userptr(at, 1);
   CHECK_EQ(gpu.store(h, 0, 7, true), 0);
@@ -344,7 +217,7 @@ TEST(fault_write_after_close_writes_into_the_pages_that_come_after) {
 
 TEST(fault_short_range_misses_changes_of_the_last_page) {
   for (const uint32_t fault : {0u, uint32_t{fault_short_range}}) {
-    Gpu gpu(with(fault));
+    StoreGpu gpu(with(fault));
     const uint64_t at = map(4);
     const uint32_t h = gpu.userptr(at, 4);
     CHECK_EQ(gpu.store(h, 3 * page, 1), 0);
@@ -359,7 +232,7 @@ TEST(fault_short_range_misses_changes_of_the_last_page) {
 
 TEST(fault_lose_dirty_loses_what_was_written_at_pageout) {
   for (const uint32_t fault : {0u, uint32_t{fault_lose_dirty}}) {
-    Gpu gpu(with(fault));
+    StoreGpu gpu(with(fault));
     const uint64_t at = map(1);
     CHECK_EQ(store_user_u32(at, 1), 0);
     const uint32_t h = gpu.userptr(at, 1);
@@ -381,7 +254,7 @@ TEST(fault_leak_pin_leaves_one_page_pinned) {
   const uint64_t pins = mm().pins_acquired() - mm().pins_released();
   const uint64_t at = map(4);
   {
-    Gpu gpu(with(fault_leak_pin));
+    StoreGpu gpu(with(fault_leak_pin));
     const uint32_t h = gpu.userptr(at, 4);
     CHECK_EQ(gpu.store(h, 0, 2), 0);
     gpu.idle();
@@ -392,7 +265,7 @@ TEST(fault_leak_pin_leaves_one_page_pinned) {
 
 TEST(fault_no_foll_write_lets_the_gpu_write_read_only_pages) {
   for (const uint32_t fault : {0u, uint32_t{fault_no_foll_write}}) {
-    Gpu gpu(with(fault));
+    StoreGpu gpu(with(fault));
     const uint64_t at = map(1);
     CHECK_EQ(store_user_u32(at, 1), 0);
     CHECK_EQ(mm().mprotect(at, page, PROT_READ), 0);
@@ -411,7 +284,7 @@ TEST(fault_lock_over_gup_deadlocks) {
     // Either it hangs, which the alarm ends, or a sanitizer reports the order of the locks.
     if (!freopen("/dev/null", "w", stderr)) _exit(0);
     alarm(4);
-    Gpu gpu(with(fault_lock_over_gup));
+    StoreGpu gpu(with(fault_lock_over_gup));
     const uint64_t at = map(1);
     const uint32_t h = gpu.userptr(at, 1);
     std::atomic<bool> stop{false};
@@ -425,41 +298,4 @@ TEST(fault_lock_over_gup_deadlocks) {
   int status = 0;
   waitpid(pid, &status, 0);
   CHECK(!WIFEXITED(status) || WEXITSTATUS(status) != 0);
-}
-
-TEST(submissions_against_changes_write_no_page_that_came_after) {
-  for (const char* strategy : {"interval", "interval-nowait"}) {
-    Gpu gpu(with(0, strategy));
-    constexpr uint64_t n = 4;
-    const uint64_t at = map(n);
-    const uint32_t h = gpu.userptr(at, n);
-    std::atomic<bool> stop{false};
-    std::atomic<uint64_t> submitted{0};
-    std::atomic<uint32_t> last{0};  // value of the newest submission that was begun
-    {
-      sync::Thread submitter("submitter", [&] {
-        for (uint32_t v = 1; !stop; v++) {
-          last = v;
-          const int err = gpu.store(h, v % n * page, v);
-          submitted += err == 0;
-          if (err == 0) gpu.idle();
-        }
-      });
-      const uint64_t until = sync::now_ns() + 700 * ms;
-      while (sync::now_ns() < until) {
-        const uint32_t before = last;
-        renew(at, n);
-        for (uint64_t i = 0; i < n; i++) {
-          const uint32_t v = peek(at + i * page);
-          CHECK(v == 0 || v >= before);
-        }
-        mm().mprotect(at + page, page, PROT_READ);
-        mm().mprotect(at + page, page, rw);
-        mm().madvise(at, n * page, MADV_DONTNEED);
-      }
-      stop = true;
-    }
-    CHECK(submitted > 0);
-    mm().munmap(at, n * page);
-  }
 }

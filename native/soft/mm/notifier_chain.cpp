@@ -51,11 +51,11 @@ int NotifierChain::invalidate_range_start(const InvalidateRange& range) {
     if (err)
       for (MmuNotifier* n : started) n->invalidate_range_end(range);
   }
-  if (walk.empty() && !err) return 0;
+  end_walk(walk);
+  if (!err) return 0;
   std::vector<std::unique_ptr<IntervalNotifier>> unused;  // destroyed without the lock
   sync::Guard g(lock_);
-  end_walk(walk);
-  if (err) itree_end(&unused);
+  itree_end(&unused);
   return err;
 }
 
@@ -67,9 +67,7 @@ void NotifierChain::invalidate_range_end(const InvalidateRange& range) {
     itree_end(&unused);
     walk = begin_walk();
   }
-  if (walk.empty()) return;
   for (const auto& s : walk) s->notifier->invalidate_range_end(range);
-  sync::Guard g(lock_);
   end_walk(walk);
 }
 
@@ -102,15 +100,19 @@ NotifierChain::Walk NotifierChain::begin_walk() {
   return {subscribers_.begin(), subscribers_.end()};
 }
 
+// As srcu_read_unlock(), without a lock. Either unsubscribe() sees that nothing is running, or this
+// that it waits.
 void NotifierChain::end_walk(const Walk& walk) {
-  bool free = false;
-  for (const auto& s : walk) free |= --s->running == 0 && s->gone;
-  if (free) wq_.wake_all();
+  for (const auto& s : walk) {
+    if (--s->running || !s->gone) continue;
+    sync::Guard g(lock_);
+    wq_.wake_all();
+  }
 }
 
 void NotifierChain::subscribe(MmuNotifier& n) {
   sync::Guard g(lock_);
-  subscribers_.push_front(std::make_shared<Subscriber>(Subscriber{&n}));
+  subscribers_.push_front(std::make_shared<Subscriber>(n));
 }
 
 void NotifierChain::unsubscribe(MmuNotifier& n) {

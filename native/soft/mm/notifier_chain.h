@@ -78,6 +78,7 @@ class NotifierChain {
   /// before the registration and its end after it.
   void subscribe(MmuNotifier&);
   /// kernel: mmu_notifier_unregister. Returns when no call to it is running. mmap_lock not held.
+  /// (Under a scheduler this race is not explored: leave when nothing is being invalidated.)
   void unsubscribe(MmuNotifier&);
 
   void interval_insert(IntervalNotifier&, uint64_t start, uint64_t len);
@@ -102,15 +103,16 @@ class NotifierChain {
 
  private:
   struct Subscriber {
+    explicit Subscriber(MmuNotifier& n) : notifier(&n) {}
     MmuNotifier* notifier;
-    uint32_t running = 0;  ///< walks of the list that have it
-    bool gone = false;
+    std::atomic<uint32_t> running{0};  ///< walks of the list that have it
+    std::atomic<bool> gone{false};
   };
   using Walk = std::vector<std::shared_ptr<Subscriber>>;
 
+  void end_walk(const Walk&);
   // With lock_ held.
   Walk begin_walk();
-  void end_walk(const Walk&);
   void itree_end(std::vector<std::unique_ptr<IntervalNotifier>>* unused);
   /// True: `n` is deferred, and the caller who wants it gone waits for invalidate_seq to move on.
   bool remove(IntervalNotifier& n);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "soft/strategies/strategy.h"
+#include "sync/scheduler.h"
 
 namespace i915u::soft {
 
@@ -59,6 +60,7 @@ class PerMm {
   explicit PerMm(StrategyHost& host) : host_(host) {}
   /// A child that fork() made leaves alone what stands in the lists of its parent's mm.
   ~PerMm() {
+    const sync::Uncancelled whole;
     Mm& mm = host_.mm();
     for (auto& [id, n] : all_) {
       if (id == mm.id())

@@ -79,6 +79,11 @@ struct StrategyName {
   const char* what;  ///< one sentence, and which kernels have it
   std::unique_ptr<Strategy> (*make)(StrategyHost&);
   bool waits;  ///< is the GPU done with the pages when invalidate_range_start() has returned?
+  // For `lab explain`; plain text.
+  const char* does;     ///< the algorithm in some sentences
+  const char* kernels;  ///< which had it
+  const char* against;  ///< what is known against it
+  const char* sources;  ///< commits, mails, files
 };
 
 /// All of them, ended by a null name. The first is the default.
