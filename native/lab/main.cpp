@@ -49,7 +49,14 @@ std::string lists() {
   std::string strategies, scenario_list, faults;
   const auto add = [](std::string& to, const Json& j) { to += (to.empty() ? "" : ",") + j.done(); };
   for (const auto* s = soft::strategy_names; s->name; s++)
-    add(strategies, Json().text("name", s->name).text("what", s->what).flag("waits", s->waits));
+    add(strategies, Json()
+                        .text("name", s->name)
+                        .text("what", s->what)
+                        .flag("waits", s->waits)
+                        .text("does", s->does)
+                        .text("kernels", s->kernels)
+                        .text("against", s->against)
+                        .text("sources", s->sources));
   for (const auto* s = scenarios; s->name; s++)
     add(scenario_list, Json().text("name", s->name).text("what", s->what));
   for (const auto* f = soft::fault_names; f->name; f++)
