@@ -51,6 +51,10 @@ std::string what_matters(const std::string& what) {
     for (const char* nothing :
          {"the threads to end", "the ring's next request", "the free list", "idle"})
       idle |= line.find(std::string(" waits for ") + nothing) != std::string::npos;
+    // A queue's own thread, where it waits for work.
+    idle |= line.find(" at workqueue.cpp:") != std::string::npos &&
+            line.find(" waits for ") != std::string::npos &&
+            line.find("; holds") == std::string::npos;
     if (!idle) out += (out.empty() ? "" : "\n") + line;
   }
   return out;

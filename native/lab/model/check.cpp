@@ -17,7 +17,6 @@ static std::string frame_name(int f) {
 void LabMm::establish(Use& use, bool write) {
   const Page& p = pages_[use.page];
   const std::string page = "page " + std::to_string(use.page);
-  use.started = p.started;
   if (frames_[use.frame].pins == 0)
     explore::fail("a request became visible with pages that were given back: " + page);
   if (p.inside)
@@ -29,19 +28,33 @@ void LabMm::establish(Use& use, bool write) {
   if (write && !p.pte.write)
     explore::fail("stale pages: a request that writes became visible with " + page +
                   ", which is read-only since " + p.by);
+  use.since = ++clock_;
+  pages_[use.page].uses.push_back(&use);
+}
+
+void LabMm::retire(const Use& use) {
+  std::erase(pages_[use.page].uses, &use);
+}
+
+void LabMm::check_start(int page, uint64_t begun) const {
+  if (!waits_) return;
+  const Page& p = pages_[page];
+  const std::string name = "page " + std::to_string(page), by = p.by;
+  for (const Use* use : p.uses)
+    explore::fail(
+        use->since > begun
+            ? "established inside an invalidate: a request became visible with " + name +
+                  " after the driver had let go of it, and invalidate_range_start of " + by +
+                  " has returned"
+            : "invalidate_range_start of " + by +
+                  " returned while a request that was visible before may still write to " + name);
 }
 
 void LabMm::gpu_write(const Use& use, int tag) {
-  const Page& p = pages_[use.page];
   Frame& f = frames_[use.frame];
   const std::string what = frame_name(use.frame) + ", " + "page " + std::to_string(use.page);
   if (f.freed) explore::fail("the GPU wrote to a freed frame: " + what);
   if (!f.pins) explore::fail("the GPU wrote to a frame that is not pinned: " + what);
-  if (waits_ && p.started != use.started)
-    explore::fail("the GPU wrote to " + what +
-                  (p.inside ? ", after invalidate_range_start had returned, of "
-                            : ", after invalidate_range_end of ") +
-                  p.by);
   f.content = tag;
 }
 

@@ -74,6 +74,10 @@ void Gpu::run_one() {
     step(Op::store, mm_.object(use.page), page_label(Act::gpu_write, use.page));
     mm_.gpu_write(use, r->tag);
   }
+  for (const auto& use : r->pages) {
+    touch(mm_.object(use.page));
+    mm_.retire(use);
+  }
   r->finish(retired_);
 }
 
@@ -239,7 +243,7 @@ int submit(LabHost& host, soft::Strategy& strategy, Gpu& gpu, const Objects& obj
     if (!o->pages) return -EAGAIN;
     o->bound = true;
     const auto& frames = frames_of(*o->pages);
-    for (int i = 0; i < o->n; i++) r->pages.push_back({o->page + i, frames[i], 0});
+    for (int i = 0; i < o->n; i++) r->pages.push_back({o->page + i, frames[i]});
     r->activities.push_back(o->activity);
   }
   NotifierRead read(host);

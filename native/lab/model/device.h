@@ -9,10 +9,12 @@
 //     writable if the GPU writes: else the lookup was before an invalidate that has passed, and
 //     what the GPU writes is lost, or goes to somebody else. Looking pages up inside an invalidate
 //     is no fault as long as they are not used.
-//   - GPU write: never to a freed frame, nor to one that is not pinned. Where the strategy's
-//     notifier waits, not to a page of which an invalidate has begun since the request became
-//     visible. Where it does not (6.8), only those requests write there, to frames that they have
+//   - invalidate_range_start: where the strategy's notifier waits, it does not return while a
+//     request may still write to the range: one that was visible before, or one that became visible
+//     after the notifier had let go of the object and before it has returned. Where it does not
+//     wait (6.8), only requests that were visible before write there, to frames that they have
 //     pinned.
+//   - GPU write: never to a freed frame, nor to one that is not pinned.
 //   - reuse: after an innocent invalidate a submission succeeds, and what it writes the process
 //     reads. Retries are not counted: one that never gets through livelocks.
 //   - the end: no pin, no frame is left once all objects are closed.

@@ -75,7 +75,7 @@ void Lab::close(int handle) {
   put(last);
 }
 
-int Lab::submit(std::initializer_list<int> handles, std::shared_ptr<Request>* out) {
+int Lab::submit(std::initializer_list<int> handles, std::shared_ptr<Request>* out, int tries) {
   std::shared_ptr<Request> r;
   const int tag = ++tag_;
   for (;;) {
@@ -87,7 +87,7 @@ int Lab::submit(std::initializer_list<int> handles, std::shared_ptr<Request>* ou
     }
     const int err = lab::submit(*host_, *strategy_, *gpu_, objects, tag, &r);
     if (closes_) put(objects);
-    if (err != -EAGAIN) {
+    if (err != -EAGAIN || !--tries) {
       if (out) *out = std::move(r);
       return err;
     }

@@ -3,6 +3,7 @@
 // them.
 #pragma once
 
+#include <climits>
 #include <initializer_list>
 #include <memory>
 #include <string>
@@ -35,9 +36,10 @@ class Lab final : public explore::World {
   void will_close();
   void close(int handle);
   const std::shared_ptr<LabObject>& object_at(int handle) { return objects_[handle]; }
-  /// As a user does: again after -EAGAIN. In the order of the handles. 0 or -errno;
-  /// *out may be null.
-  int submit(std::initializer_list<int> handles, std::shared_ptr<Request>* out = nullptr);
+  /// As a user does: again after -EAGAIN, `tries` times in all. In the order of the handles. 0 or
+  /// -errno; *out may be null.
+  int submit(std::initializer_list<int> handles, std::shared_ptr<Request>* out = nullptr,
+             int tries = INT_MAX);
   /// One submission must succeed, and the process must read what it wrote. `after` is for the text.
   void must_work(int handle, const char* after);
   /// What the last submission wrote is still there.

@@ -113,13 +113,14 @@ InvalidateRange LabMm::range(int page, int n, InvalidateEvent event, bool blocka
 
 // In the step in which the last notifier returns, and no later: from there on the rule holds.
 bool LabMm::start(const InvalidateRange& r, const char* by) {
+  const uint64_t begun = ++clock_;
   if (chain_.invalidate_range_start(r)) return false;
   for (int p = 0; p < n_; p++) {
     if (r.end <= addr(p) || r.start >= addr(p + 1)) continue;
     touch(pages_[p].object);
     pages_[p].inside++;
-    pages_[p].started++;
     pages_[p].by = by;
+    check_start(p, begun);
   }
   return true;
 }

@@ -96,15 +96,17 @@ class LabMm final : public soft::Mm {
                                                   int* err) override;
 
   // --- what must hold; see device.h
+  /// What a request may write to. It stays where it is from establish() to retire().
   struct Use {
     int page, frame;
-    uint64_t started;  ///< invalidates of the page that had begun when the request became visible
+    uint64_t since = 0;  ///< when the request became visible
   };
   uint32_t object(int page) const { return pages_[page].object; }
   /// In a step of the page: the GPU may use the frame from now on.
   void establish(Use&, bool write);
   /// In a step of the page.
   void gpu_write(const Use&, int tag);
+  void retire(const Use&);
   /// At the end: nothing is pinned, no frame is lost.
   void check() const;
 
@@ -117,9 +119,9 @@ class LabMm final : public soft::Mm {
     uint32_t object;
     Pte pte;
     bool mapped = false, writable = false;  ///< the VMA; mmap_lock
-    int inside = 0;         ///< invalidates between the return of their start and their end
-    const char* by = "";    ///< the last of them
-    uint64_t started = 0;   ///< invalidates whose start has returned, ever
+    int inside = 0;       ///< invalidates between the return of their start and their end
+    const char* by = "";  ///< the last of them
+    std::vector<const Use*> uses;
     uint64_t migrated = 0;  ///< migrations ever ended
   };
 
@@ -127,6 +129,7 @@ class LabMm final : public soft::Mm {
   soft::InvalidateRange range(int page, int n, Event, bool blockable = true) const;
   bool start(const soft::InvalidateRange&, const char* by);
   void end(const soft::InvalidateRange&);
+  void check_start(int page, uint64_t begun) const;
 
   int new_frame(int page, int content);
   void map(int page, int frame, bool write);
@@ -149,6 +152,7 @@ class LabMm final : public soft::Mm {
   soft::NotifierChain chain_;
   std::vector<Page> pages_;
   std::vector<Frame> frames_;
+  uint64_t clock_ = 0;  ///< for a violation's text, which of two was first
   bool exits_ = false;
   int users_ = 1;  ///< mm_users
   const uint32_t users_object_;

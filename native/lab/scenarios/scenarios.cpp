@@ -10,10 +10,11 @@
 namespace i915u::lab {
 namespace {
 
-// Most have object 0 on page 0, which thread "submit" uses for the first time.
-void submit_thread(Lab& l) {
+// Most have object 0 on page 0, which thread "submit" uses for the first time. With two others
+// beside it, it does not repeat itself for ever: each try meets each step of theirs.
+void submit_thread(Lab& l, int tries = INT_MAX) {
   l.object(0);
-  l.thread("submit", [&l] { l.submit({0}); });
+  l.thread("submit", [&l, tries] { l.submit({0}, nullptr, tries); });
 }
 
 void lookup_invalidate(Lab& l) {
@@ -31,13 +32,13 @@ void lookup_fault(Lab& l) {
 
 void lookup_invalidate_close(Lab& l) {
   l.will_close();
-  submit_thread(l);
+  submit_thread(l, 2);
   l.thread("madvise", [&l] { l.mm().dontneed(0); });
   l.thread("close", [&l] { l.close(0); });
 }
 
 void two_invalidates(Lab& l) {
-  submit_thread(l);
+  submit_thread(l, 1);
   l.thread("split", [&l] { l.mm().split(0, 1); });
   l.thread("fallocate", [&l] { l.mm().punch_hole(0); });
 }
@@ -141,12 +142,12 @@ void overlapping_objects(Lab& l) {
 
 // 0 1
 // #     ours
-//   *   the other driver's
+//   *   the other driver's, which munmap takes
 void second_notifier(Lab& l) {
   const auto other = std::make_shared<SecondNotifier>(l.mm(), 1);
   l.more = other;  // it was there first, so it is called last
   busy(l);
-  l.thread("munmap", [&l] { l.mm().munmap(0, 2); });
+  l.thread("munmap", [&l] { l.mm().munmap(1); });
   l.thread("other driver", [&l, o = other.get()] {
     sync::Guard g(o->lock);
     l.mm().swap_out(0);
