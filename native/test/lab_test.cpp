@@ -173,6 +173,19 @@ TEST(lab_a_short_range_is_not_waited_for) {
   turns("interval", "lookup-invalidate", "short-range", "violated", "returned while a request");
 }
 
+TEST(lab_each_check_of_each_correct_strategy_is_needed) {
+  for (const char* strategy : {"ranges", "seqcount", "interval"})
+    for (const char* fault : {"skip-retry", "no-seq", "late-insert", "no-wait"})
+      for (const char* scenario : {"first-instantiation", "lookup-invalidate"})
+        turns(strategy, scenario, fault, "violated", "");
+}
+
+// Without its read side the semaphore neither deadlocks in gup nor keeps anything apart.
+TEST(lab_rwsem_without_its_read_lock_is_as_none) {
+  turns("rwsem", "lookup-fault", "no-read-lock", "violated", "established inside an invalidate");
+  turns("rwsem", "cow-in-gup", "no-read-lock", "holds", "");
+}
+
 TEST(lab_a_leaked_pin_is_seen_at_the_end) {
   turns("interval", "exit-busy", "leak-pin", "violated", "still pinned");
 }

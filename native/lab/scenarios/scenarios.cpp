@@ -10,8 +10,8 @@
 namespace i915u::lab {
 namespace {
 
-// Most have object 0 on page 0, which thread "submit" uses for the first time. With two others
-// beside it, it does not repeat itself for ever: each try meets each step of theirs.
+// Most have object 0 on page 0, which thread "submit" uses for the first time. Where others take
+// many steps it does not repeat itself for ever: each try meets each of them.
 void submit_thread(Lab& l, int tries = INT_MAX) {
   l.object(0);
   l.thread("submit", [&l, tries] { l.submit({0}, nullptr, tries); });
@@ -64,7 +64,7 @@ void works_after_cow(Lab& l) {
 // 0 1   a huge page, of which munmap takes page 0
 // #
 void nested_invalidate(Lab& l) {
-  submit_thread(l);
+  submit_thread(l, 2);
   l.thread("munmap", [&l] { l.mm().munmap_huge(0, 1); });
 }
 
