@@ -25,13 +25,18 @@ const expected: Record<string, readonly string[]> = {
   'lost-wakeup': ['liveness'],
   // Seen in the order of the locks, before it has happened.
   'lock-over-gup': ['kernel log'],
+  'no-seq': ['lost write', 'stale read', 'unexpected success', 'write after protect'],
   'leak-pin': ['leak'],
   'leak-object': ['leak'],
 };
 
+/** Too narrow for chance, or of a strategy that fails as it is: the lab finds them (test/lab). */
+const explored = ['late-insert', 'no-read-lock'];
+
 describe('a run finds the bug within 10 s', () => {
   it('names every fault here', () => {
-    expect(Object.keys(expected).sort()).toEqual(stress.softFaults.map((f) => f.name).sort());
+    const names = [...Object.keys(expected), ...explored].sort();
+    expect(names).toEqual(stress.softFaults.map((f) => f.name).sort());
   });
 
   it.each(Object.keys(expected))('%s', { timeout: 40_000 }, async (fault) => {
