@@ -30,9 +30,11 @@ export interface LanesView {
 const FIRST_ROWS = 100;
 const LAST_ROWS = 200;
 
+const isOfPage = (object: string) => /^page \d+: /.test(object);
+
 /** `store page 0: look up`: what the step is in the kernel's words is told by its name alone. */
 const opText = (op: string, object: string): string =>
-  /^page \d+: /.test(object) ? object : object ? `${op} ${object}` : op;
+  isOfPage(object) ? object : object && object !== op ? `${op} ${object}` : op;
 
 /** Threads that did no more than begin to wait for work. */
 function idle({ threads, steps }: Lanes): Set<number> {
@@ -48,12 +50,14 @@ function idle({ threads, steps }: Lanes): Set<number> {
 }
 
 /**
- * With `brief`, not what sets the scene: begins of threads, steps before there is another, and
+ * With `brief`, not what sets the scene: begins of threads, thread 0 before pages are in play, and
  * threads that only wait for work.
  */
 export function lanesView({ threads, steps }: Lanes, brief = false): LanesView {
   const idlers = brief ? idle({ threads, steps }) : new Set<number>();
-  const scene = brief ? steps.findIndex((s) => s.thread !== 0) : 0;
+  const scene = steps.findIndex(
+    (s) => isOfPage(s.object) || (s.thread !== 0 && s.op !== 'begin' && !idlers.has(s.thread)),
+  );
   let pages = '';
   const all: Row[] = [];
   for (const [i, s] of steps.entries()) {
