@@ -45,13 +45,16 @@ function opened<T extends Device | ffi.RawDevice>(device: T): T {
 }
 
 const chosen = process.env.I915_USERPTR_DEVICE;
+const strategy = process.env.I915_USERPTR_SOFT_STRATEGY;
 
 /**
  * The node that I915_USERPTR_DEVICE names, alone; else soft, and each i915 node of this machine that
- * may be stressed. `eras`: soft also as kernels from 6.8 on are, whose notifier does not wait.
+ * may be stressed. `eras`: soft also as kernels from 6.8 on are, whose notifier does not wait. Soft has
+ * the strategy that I915_USERPTR_SOFT_STRATEGY names, alone; not all of them keep the contract.
  */
 export function devices({ eras = false } = {}): Target[] {
   if (chosen) return [node(chosen)];
+  if (strategy) return [soft(`soft, ${strategy}`, { strategy })];
   return [
     soft('soft', {}),
     ...(eras ? [soft('soft, interval-nowait', { strategy: 'interval-nowait' })] : []),
