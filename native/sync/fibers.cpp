@@ -379,6 +379,7 @@ void FiberScheduler::fail(std::string what) {
   if (!cancelling_) {
     what_ = std::move(what);
     failed_ = cancelling_ = true;
+    park(*fibers_[current_]);  // its children are unwound first, which use what it owns
   }
   throw Cancelled{};
 }

@@ -147,7 +147,14 @@ LabObject::LabObject(LabHost& host, soft::Strategy& strategy, int p, int pages)
 LabObject::~LabObject() {
   sync::Uncancelled u;
   put_pages();
+  if (!abandoned_) strategy_.release(*this);
+}
+
+void LabObject::abandon() {
+  sync::Uncancelled u;
+  put_pages();
   strategy_.release(*this);
+  abandoned_ = true;
 }
 
 std::vector<std::shared_ptr<Request>> LabObject::busy() {

@@ -140,6 +140,8 @@ class LabObject final : public soft::Userptr, public std::enable_shared_from_thi
   LabObject(LabHost&, soft::Strategy&, int page, int n);
   ~LabObject() override;
   int create() { return strategy_.create(*this); }
+  /// Of an execution that was given up: work that was queued and never ran may hold it for ever.
+  void abandon();
 
   sync::Mutex& object_lock() override { return host_.era.struct_mutex ? host_.struct_mutex : own_; }
   std::weak_ptr<soft::Userptr> weak() override { return weak_from_this(); }
@@ -160,6 +162,7 @@ class LabObject final : public soft::Userptr, public std::enable_shared_from_thi
 
   LabHost& host_;
   soft::Strategy& strategy_;
+  bool abandoned_ = false;
   sync::Mutex own_;
 };
 

@@ -26,15 +26,18 @@ Lab::Lab(const soft::StrategyName& name, const Scenario& scenario, uint32_t faul
     : name_(name), scenario_(scenario), faults_(faults), lockdep_(lockdep) {}
 
 Lab::~Lab() {
-  close_all();
+  close_all(true);
 }
 
 // The objects' before the strategy's end, and the requests' end before the objects'.
-void Lab::close_all() {
+void Lab::close_all(bool given_up) {
   more.reset();
   objects_.clear();
   gpu_.reset();
   if (host_) host_->retired().stop();
+  if (given_up && strategy_)
+    for (const auto& made : made_)
+      if (const auto o = made.lock()) o->abandon();
   strategy_.reset();  // its workers end
 }
 
@@ -51,7 +54,7 @@ void Lab::setup() {
 
 void Lab::check() {
   if (scenario_.after) scenario_.after(*this);
-  close_all();
+  close_all(false);
   mm_->check();
   const auto* reports = LockdepReports::current;
   if (lockdep_ && reports && !reports->title().empty()) explore::fail(reports->text());
@@ -60,6 +63,7 @@ void Lab::check() {
 int Lab::object(int page, int n) {
   auto o = std::make_shared<LabObject>(*host_, *strategy_, page, n);
   if (int err = o->create()) explore::fail("GEM_USERPTR: " + errno_name(err));
+  made_.push_back(o);
   objects_.push_back(std::move(o));
   return static_cast<int>(objects_.size()) - 1;
 }

@@ -62,7 +62,8 @@ class Lab final : public explore::World {
   std::unique_ptr<LabHost> host_;
   std::unique_ptr<soft::Strategy> strategy_;
   std::unique_ptr<Gpu> gpu_;
-  void close_all();
+  void close_all(bool given_up);
+  std::vector<std::weak_ptr<LabObject>> made_;
   Objects objects_;  ///< by handle; null once closed
 };
 
