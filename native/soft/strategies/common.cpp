@@ -6,6 +6,23 @@
 
 namespace i915u::soft {
 
+int TreeNotifier::invalidate_range_start(const InvalidateRange& range) {
+  std::vector<std::shared_ptr<Userptr>> held;
+  {
+    sync::Guard g(lock_);
+    const auto hit = objects_.hit(range);
+    if (!hit.empty() && !range.blockable) return -EAGAIN;
+    mark(range, hit);
+    held = hold(hit);
+  }
+  for (const auto& obj : held) wait_for_gpu(host_, *obj);
+  return 0;
+}
+
+uint64_t forgotten(StrategyHost& host) {
+  return host.fault(fault_short_range) ? strategy_page_size : 0;
+}
+
 void wait_for_gpu(StrategyHost& host, Userptr& obj) {
   if (host.fault(fault_lock_over_gup)) sync::Guard g(obj.object_lock());
   if (host.fault(fault_no_wait)) {

@@ -52,6 +52,31 @@ class ObjectTree {
   IntervalTree<ObjectNode> tree_;
 };
 
+/// A notifier that marks the objects which a change hits, and then waits for the GPU.
+class TreeNotifier : public MmuNotifier {
+ public:
+  int invalidate_range_start(const InvalidateRange&) final;
+  bool attach(ObjectNode& n) {  // false: it is attached
+    sync::Guard g(lock_);
+    return objects_.attach(n);
+  }
+  void detach(ObjectNode& n) {
+    sync::Guard g(lock_);
+    objects_.detach(n);
+  }
+
+ protected:
+  TreeNotifier(StrategyHost& host, const sync::LockClass& cls) : host_(host), lock_(cls) {}
+  /// With lock_ held.
+  virtual void mark(const InvalidateRange&, const std::vector<ObjectNode*>& hit) = 0;
+
+  StrategyHost& host_;
+  sync::SpinLock lock_;
+
+ private:
+  ObjectTree objects_;
+};
+
 /// One notifier for each mm, from the first object on to the end of the strategy (the kernel's goes
 /// with the last object of the mm).
 template <class Notifier>
@@ -94,6 +119,42 @@ class PerMm {
   std::map<uint64_t, std::unique_ptr<Notifier>> all_;
 };
 
+/// Pins the object's pages with no lock held. `before_install` comes when that is done; `install`
+/// has object_lock, and leaves in its argument what it does not want. Returns what install does, or
+/// -errno.
+template <class Before, class Install>
+int pin_and_install(StrategyHost& host, Userptr& obj, Before before_install, Install install) {
+  const bool write = !obj.read_only && !host.fault(fault_no_foll_write);
+  int err;
+  std::shared_ptr<UserPages> pages;  // what is not installed is unpinned without the lock
+  const auto pin = [&] {
+    pages = host.mm().pin_user_pages(obj.ptr, obj.size, write, &err);
+    return pages != nullptr;
+  };
+  if (host.fault(fault_lock_over_gup)) {
+    sync::Guard g(obj.object_lock());
+    return pin() ? install(pages) : err;
+  }
+  if (!pin()) return err;
+  before_install();
+  sync::Guard g(obj.object_lock());
+  return install(pages);
+}
+
+/// Ends the object's state, which `detach` takes out of the tree. A child that fork() made leaves
+/// alone what stands in the tree of its parent's mm.
+template <class Detach>
+void release_state(StrategyHost& host, Userptr& obj, Detach detach) {
+  if (host.mm().id() == obj.mm) {
+    detach();
+    obj.state.reset();
+  } else {
+    static_cast<void>(obj.state.release());
+  }
+}
+
+/// Bytes at the object's end that are not registered: fault_short_range.
+uint64_t forgotten(StrategyHost&);
 /// In a notifier of a strategy that waits: no GPU uses the object's pages any more. No lock held.
 void wait_for_gpu(StrategyHost&, Userptr&);
 /// Those of `hit` that are not being freed.

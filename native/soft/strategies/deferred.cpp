@@ -95,19 +95,13 @@ Deferred::Deferred(StrategyHost& host, const DeferredRules& rules)
 
 int Deferred::create(Userptr& obj) {
   DeferredNotifier& mn = notifiers_.of(host_.mm(), rules_.make_notifier);
-  const uint64_t forgotten = host_.fault(fault_short_range) ? strategy_page_size : 0;
-  obj.state = std::make_unique<DeferredObject>(obj, forgotten, mn);
+  obj.state = std::make_unique<DeferredObject>(obj, forgotten(host_), mn);
   if (rules_.insert == DeferredRules::created) mn.set_active(state_of(obj), true);
   return 0;
 }
 
 void Deferred::release(Userptr& obj) {
-  if (host_.mm().id() == obj.mm) {
-    state_of(obj).mn.set_active(state_of(obj), false);
-    obj.state.reset();
-  } else {
-    static_cast<void>(obj.state.release());  // it stands in the tree of the parent's mm
-  }
+  release_state(host_, obj, [&] { state_of(obj).mn.set_active(state_of(obj), false); });
 }
 
 // kernel: i915_gem_execbuffer2, eb_relocate_slow

@@ -90,19 +90,12 @@ class Interval final : public Strategy {
       obj.put_pages();
       s.looked_up = false;
     }
-    const bool write = !obj.read_only && !host_.fault(fault_no_foll_write);
-    std::shared_ptr<UserPages> pages;  // what is not installed is unpinned without the lock
-    int err;
-    if (host_.fault(fault_lock_over_gup)) {
-      sync::Guard g(obj.object_lock());
-      pages = mm.pin_user_pages(obj.ptr, obj.size, write, &err);
-      return pages ? install(obj, pages, seq) : err;
-    }
-    pages = mm.pin_user_pages(obj.ptr, obj.size, write, &err);
-    if (!pages) return err;
-    if (!s.inserted && insert_late(obj)) seq = mm.notifiers().read_begin(*s.notifier);
-    sync::Guard g(obj.object_lock());
-    return install(obj, pages, seq);
+    return pin_and_install(
+        host_, obj,
+        [&] {
+          if (!s.inserted && insert_late(obj)) seq = mm.notifiers().read_begin(*s.notifier);
+        },
+        [&](auto& pages) { return install(obj, pages, seq); });
   }
 
   int submit_done(Userptr& obj) override {
@@ -114,8 +107,8 @@ class Interval final : public Strategy {
  private:
   void insert(Userptr& obj) {
     state_of(obj).inserted = true;
-    const uint64_t forgotten = host_.fault(fault_short_range) ? strategy_page_size : 0;
-    host_.mm().notifiers().interval_insert(*state_of(obj).notifier, obj.ptr, obj.size - forgotten);
+    host_.mm().notifiers().interval_insert(*state_of(obj).notifier, obj.ptr,
+                                           obj.size - forgotten(host_));
   }
 
   // fault_late_insert: only now that there are pages.

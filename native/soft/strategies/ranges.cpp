@@ -36,24 +36,9 @@ State& state_of(Userptr& obj) {
   return static_cast<State&>(*obj.state);
 }
 
-class Notifier final : public MmuNotifier {
+class Notifier final : public TreeNotifier {
  public:
-  explicit Notifier(StrategyHost& host) : host_(host), lock_(lock_class) {}
-
-  int invalidate_range_start(const InvalidateRange& range) override {
-    std::vector<std::shared_ptr<Userptr>> held;
-    {
-      sync::Guard g(lock_);
-      const auto hit = objects_.hit(range);
-      if (!hit.empty() && !range.blockable) return -EAGAIN;
-      in_progress_.push_back(range);
-      for (ObjectNode* n : hit)
-        if (!host_.fault(fault_no_seq)) static_cast<State*>(n)->invalidates++;
-      held = hold(hit);
-    }
-    for (const auto& obj : held) wait_for_gpu(host_, *obj);
-    return 0;
-  }
+  explicit Notifier(StrategyHost& host) : TreeNotifier(host, lock_class) {}
 
   void invalidate_range_end(const InvalidateRange& range) override {
     sync::Guard g(lock_);
@@ -61,15 +46,6 @@ class Notifier final : public MmuNotifier {
         in_progress_.begin(), in_progress_.end(),
         [&](const InvalidateRange& r) { return r.start == range.start && r.end == range.end; }));
     ended_.wake_all();
-  }
-
-  bool attach(State& s) {
-    sync::Guard g(lock_);
-    return objects_.attach(s);
-  }
-  void detach(State& s) {
-    sync::Guard g(lock_);
-    objects_.detach(s);
   }
 
   /// Waits while the object's range is being invalidated. Returns the number for retry().
@@ -88,11 +64,14 @@ class Notifier final : public MmuNotifier {
   }
 
  private:
-  StrategyHost& host_;
-  sync::SpinLock lock_;
+  void mark(const InvalidateRange& range, const std::vector<ObjectNode*>& hit) override {
+    in_progress_.push_back(range);
+    for (ObjectNode* n : hit)
+      if (!host_.fault(fault_no_seq)) static_cast<State*>(n)->invalidates++;
+  }
+
   sync::WaitQueue ended_;
   std::list<InvalidateRange> in_progress_;
-  ObjectTree objects_;
 };
 
 std::unique_ptr<Notifier> make_notifier(StrategyHost& host) {
@@ -107,19 +86,13 @@ class Ranges final : public Strategy {
 
   int create(Userptr& obj) override {
     Notifier& mn = notifiers_.of(host_.mm(), make_notifier);
-    const uint64_t forgotten = host_.fault(fault_short_range) ? strategy_page_size : 0;
-    obj.state = std::make_unique<State>(obj, forgotten, mn);
+    obj.state = std::make_unique<State>(obj, forgotten(host_), mn);
     if (!host_.fault(fault_late_insert)) mn.attach(state_of(obj));
     return 0;
   }
 
   void release(Userptr& obj) override {
-    if (host_.mm().id() != obj.mm) {
-      static_cast<void>(obj.state.release());  // it stands in the tree of the parent's mm
-      return;
-    }
-    state_of(obj).mn.detach(state_of(obj));
-    obj.state.reset();
+    release_state(host_, obj, [&] { state_of(obj).mn.detach(state_of(obj)); });
   }
 
   int submit_init(Userptr& obj) override {
@@ -133,19 +106,12 @@ class Ranges final : public Strategy {
       if (int err = obj.unbind()) return err;
       obj.put_pages();
     }
-    const bool write = !obj.read_only && !host_.fault(fault_no_foll_write);
-    int err;
-    std::shared_ptr<UserPages> pages;  // what is not installed is unpinned without the lock
-    if (host_.fault(fault_lock_over_gup)) {
-      sync::Guard g(obj.object_lock());
-      pages = host_.mm().pin_user_pages(obj.ptr, obj.size, write, &err);
-      return pages ? install(obj, pages, begun) : err;
-    }
-    pages = host_.mm().pin_user_pages(obj.ptr, obj.size, write, &err);
-    if (!pages) return err;
-    if (host_.fault(fault_late_insert) && s.mn.attach(s)) begun = s.mn.begin(s, obj);
-    sync::Guard g(obj.object_lock());
-    return install(obj, pages, begun);
+    return pin_and_install(
+        host_, obj,
+        [&] {
+          if (host_.fault(fault_late_insert) && s.mn.attach(s)) begun = s.mn.begin(s, obj);
+        },
+        [&](auto& pages) { return install(obj, pages, begun); });
   }
 
   int submit_done(Userptr& obj) override {

@@ -32,37 +32,14 @@ State& state_of(Userptr& obj) {
   return static_cast<State&>(*obj.state);
 }
 
-class Notifier final : public MmuNotifier {
+class Notifier final : public TreeNotifier {
  public:
-  explicit Notifier(StrategyHost& host) : host_(host), lock_(lock_class) {}
-
-  int invalidate_range_start(const InvalidateRange& range) override {
-    std::vector<std::shared_ptr<Userptr>> held;
-    {
-      sync::Guard g(lock_);
-      const auto hit = objects_.hit(range);
-      if (!hit.empty() && !range.blockable) return -EAGAIN;
-      count_++;
-      for (ObjectNode* n : hit) static_cast<State*>(n)->mapped = false;
-      held = hold(hit);
-    }
-    for (const auto& obj : held) wait_for_gpu(host_, *obj);
-    return 0;
-  }
+  explicit Notifier(StrategyHost& host) : TreeNotifier(host, lock_class) {}
 
   void invalidate_range_end(const InvalidateRange&) override {
     sync::Guard g(lock_);
     if (!host_.fault(fault_no_seq)) seq_.fetch_add(1);
     count_--;
-  }
-
-  void attach(State& s) {
-    sync::Guard g(lock_);
-    objects_.attach(s);
-  }
-  void detach(State& s) {
-    sync::Guard g(lock_);
-    objects_.detach(s);
   }
 
   uint64_t seq() const { return seq_.load(); }
@@ -79,11 +56,13 @@ class Notifier final : public MmuNotifier {
   }
 
  private:
-  StrategyHost& host_;
-  sync::SpinLock lock_;
+  void mark(const InvalidateRange&, const std::vector<ObjectNode*>& hit) override {
+    count_++;
+    for (ObjectNode* n : hit) static_cast<State*>(n)->mapped = false;
+  }
+
   uint64_t count_ = 0;  ///< kernel: mmu_notifier_count
   sync::Atomic<uint64_t> seq_{"mmu_notifier_seq"};
-  ObjectTree objects_;
 };
 
 std::unique_ptr<Notifier> make_notifier(StrategyHost& host) {
@@ -98,19 +77,13 @@ class SeqCount final : public Strategy {
 
   int create(Userptr& obj) override {
     Notifier& mn = notifiers_.of(host_.mm(), make_notifier);
-    const uint64_t forgotten = host_.fault(fault_short_range) ? strategy_page_size : 0;
-    obj.state = std::make_unique<State>(obj, forgotten, mn);
+    obj.state = std::make_unique<State>(obj, forgotten(host_), mn);
     if (!host_.fault(fault_late_insert)) mn.attach(state_of(obj));
     return 0;
   }
 
   void release(Userptr& obj) override {
-    if (host_.mm().id() != obj.mm) {
-      static_cast<void>(obj.state.release());  // it stands in the tree of the parent's mm
-      return;
-    }
-    state_of(obj).mn.detach(state_of(obj));
-    obj.state.reset();
+    release_state(host_, obj, [&] { state_of(obj).mn.detach(state_of(obj)); });
   }
 
   int submit_init(Userptr& obj) override {
@@ -124,22 +97,13 @@ class SeqCount final : public Strategy {
       obj.put_pages();
     }
     const uint64_t seq = s.mn.seq();
-    const bool write = !obj.read_only && !host_.fault(fault_no_foll_write);
-    int err;
-    std::shared_ptr<UserPages> pages;  // what is not installed is unpinned without the lock
-    if (host_.fault(fault_lock_over_gup)) {
-      sync::Guard g(obj.object_lock());
-      pages = host_.mm().pin_user_pages(obj.ptr, obj.size, write, &err);
-      return pages ? install(obj, pages, seq) : err;
-    }
-    pages = host_.mm().pin_user_pages(obj.ptr, obj.size, write, &err);
-    if (!pages) return err;
-    {
-      sync::Guard g(obj.object_lock());
-      err = install(obj, pages, seq);
-    }
-    if (host_.fault(fault_late_insert)) s.mn.attach(s);
-    return err;
+    return pin_and_install(
+        host_, obj, [] {},
+        [&](auto& pages) {
+          const int err = install(obj, pages, seq);
+          if (host_.fault(fault_late_insert)) s.mn.attach(s);
+          return err;
+        });
   }
 
   int submit_done(Userptr& obj) override {
