@@ -2,10 +2,10 @@
 // The software i915 with lockdep and without, which the environment decides for a whole process:
 // run as a program, this measures once and prints JSON.
 import { execFileSync } from 'node:child_process';
-import { closeSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { mmap, openDevice } from '../dist/index.js';
 import { stress } from '../dist/stress/snapshot.js';
+import { stressRun } from './stress-run.mjs';
 
 const self = fileURLToPath(import.meta.url);
 const turns = 5;
@@ -17,28 +17,13 @@ function once() {
   const sync = each('exec-wait', 30_000);
   const async = each('exec', 100_000);
   area.munmap();
-  const board = stress.boardCreate();
-  const config = {
+  const end = stressRun(device, {
     seconds: 3,
-    operations: 0,
-    seed: 1n,
     submitters: 2,
-    threadsPerStressor: 1,
     objects: 8,
     sizes: [],
     stressors: [],
-    opTimeoutMs: 0,
-    atOnce: 0,
-    pauseUs: 0,
-    dwellUs: 0,
-    violations: 0,
-    era: 'auto',
-  };
-  if (!stress.stressJoin(stress.stressStart(device.id, config, board, '')))
-    throw new Error('the run hangs');
-  const end = stress.boardSnapshot(board);
-  closeSync(board);
-  if (end.violationsTotal) throw new Error(end.violations[0].text);
+  });
   const seconds = Number(end.endNs - end.startNs) / 1e9;
   const sum = (is) => end.threads.filter(is).reduce((n, t) => n + t.ops, 0) / seconds;
   device.close();

@@ -3,10 +3,10 @@
 // the same run and in turns, since the machine's mood changes. Usage: npm run bench [-- PATTERN]
 // The sections of the VM, the lab and lockdep run only where PATTERN is the name of one: vm, boots,
 // lab, lockdep.
-import { closeSync } from 'node:fs';
 import { cpus, release } from 'node:os';
 import { mmap, openDevice } from '../dist/index.js';
 import { stress } from '../dist/stress/snapshot.js';
+import { stressRun } from './stress-run.mjs';
 
 const pattern = process.argv[2] ?? '';
 const rounds = 5;
@@ -83,33 +83,13 @@ section('execbuf', () => {
 
 /** Operations a second of one stressor without pauses, against `submitters` threads. */
 function rate(name, submitters, seconds) {
-  const board = stress.boardCreate();
-  const run = stress.stressStart(
-    device.id,
-    {
-      seconds,
-      operations: 0,
-      seed: 1n,
-      submitters,
-      threadsPerStressor: 1,
-      objects: 4,
-      sizes: [65536],
-      stressors: [name],
-      opTimeoutMs: 0,
-      atOnce: 0,
-      pauseUs: 0,
-      dwellUs: 0,
-      violations: 0,
-      era: 'auto',
-    },
-    board,
-    device.isSoft ? '' : device.path,
-  );
-  if (!stress.stressJoin(run)) throw new Error(`${name}: the run hangs`);
-  const end = stress.boardSnapshot(board);
-  closeSync(board);
-  if (end.error) throw new Error(end.error);
-  if (end.violationsTotal) throw new Error(`${name}: ${end.violations[0].text}`);
+  const end = stressRun(device, {
+    seconds,
+    submitters,
+    objects: 4,
+    sizes: [65536],
+    stressors: [name],
+  });
   const ops = end.threads.filter((t) => t.kind === name).reduce((sum, t) => sum + t.ops, 0);
   return { ops: (ops * 1e9) / Number(end.endNs - end.startNs), skip: end.skips[0]?.why };
 }

@@ -65,7 +65,7 @@ export const isTelling = ({ detail, noFunction }: Rule) => detail === true && !n
 export const symbol = '[A-Za-z_][\\w.]*';
 
 /** Opens every WARN and BUG(); a report of its own only where the log breaks off after it. */
-export const cutHere: Rule = {
+const cutHere: Rule = {
   kind: 'warning',
   severity: 'bug',
   line: /^-+\[ cut here \]-+$/,

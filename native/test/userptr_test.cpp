@@ -178,18 +178,8 @@ TEST(the_last_reference_may_go_while_pages_are_pinned) {
 // --- the fault switches, each against the same steps without it
 
 TEST(fault_skip_retry_loses_writes) {
-  for (const uint32_t fault : {0u, uint32_t{fault_skip_retry}}) {
-    StoreGpu gpu(with(fault));
-    const uint64_t at = map(1);
-    const uint32_t h = gpu.userptr(at, 1);
-    CHECK_EQ(gpu.store(h, 0, 1), 0);
-    gpu.idle();
-    renew(at, 1);
-    CHECK_EQ(gpu.store(h, 0, 2), 0);
-    gpu.idle();
-    CHECK_EQ(peek(at), fault ? 0u : 2u);
-    mm().munmap(at, page);
-  }
+  for (const uint32_t fault : {0u, uint32_t{fault_skip_retry}})
+    CHECK_EQ(written_after_a_change(fault, "interval"), fault ? 0u : 2u);
 }
 
 TEST(fault_no_wait_writes_into_the_pages_that_come_after) {
