@@ -145,19 +145,19 @@ bool waits(StoreGpu& gpu, F change) {
   return waited;
 }
 
-/// A store, the page anew, another store: what the process then sees of the second, which is 2, or
-/// 0 where the GPU still has the page of before.
-inline uint32_t written_after_a_change(uint32_t faults, const char* strategy) {
+/// A store to the object's last page, that page anew, another store: what the process then sees of
+/// the second, which is 2, or 0 where the GPU still has the page of before.
+inline uint32_t written_after_a_change(uint32_t faults, const char* strategy, uint64_t pages = 1) {
   StoreGpu gpu(with(faults, strategy));
-  const uint64_t at = map(1);
-  const uint32_t h = gpu.userptr(at, 1);
-  CHECK_EQ(gpu.store(h, 0, 1), 0);
+  const uint64_t at = map(pages), last = (pages - 1) * page;
+  const uint32_t h = gpu.userptr(at, pages);
+  CHECK_EQ(gpu.store(h, last, 1), 0);
   gpu.idle();
-  renew(at, 1);
-  CHECK_EQ(gpu.store(h, 0, 2), 0);
+  renew(at + last, 1);
+  CHECK_EQ(gpu.store(h, last, 2), 0);
   gpu.idle();
-  const uint32_t seen = peek(at);
-  mm().munmap(at, page);
+  const uint32_t seen = peek(at + last);
+  mm().munmap(at, pages * page);
   return seen;
 }
 

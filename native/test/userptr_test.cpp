@@ -206,18 +206,8 @@ TEST(fault_write_after_close_writes_into_the_pages_that_come_after) {
 }
 
 TEST(fault_short_range_misses_changes_of_the_last_page) {
-  for (const uint32_t fault : {0u, uint32_t{fault_short_range}}) {
-    StoreGpu gpu(with(fault));
-    const uint64_t at = map(4);
-    const uint32_t h = gpu.userptr(at, 4);
-    CHECK_EQ(gpu.store(h, 3 * page, 1), 0);
-    gpu.idle();
-    renew(at + 3 * page, 1);
-    CHECK_EQ(gpu.store(h, 3 * page, 2), 0);
-    gpu.idle();
-    CHECK_EQ(peek(at + 3 * page), fault ? 0u : 2u);
-    mm().munmap(at, 4 * page);
-  }
+  for (const uint32_t fault : {0u, uint32_t{fault_short_range}})
+    CHECK_EQ(written_after_a_change(fault, "interval", 4), fault ? 0u : 2u);
 }
 
 TEST(fault_lose_dirty_loses_what_was_written_at_pageout) {

@@ -140,6 +140,14 @@ void LabMm::end(const InvalidateRange& r) {
   chain_.invalidate_range_end(r);
 }
 
+// zap_page_range: one page after the other.
+void LabMm::zap(int page, int n) {
+  for (int p = page; p < page + n; p++) {
+    step(Op::store, pages_[p].object, page_label(Act::change, p));
+    unmap(pages_[p]);
+  }
+}
+
 // --- mmap_lock for writing
 
 void LabMm::munmap(int page, int n) {
@@ -147,10 +155,7 @@ void LabMm::munmap(int page, int n) {
   for (int p = page; p < page + n; p++) pages_[p].mapped = false;
   const auto r = range(page, n, InvalidateEvent::unmap);
   start(r, "munmap");
-  for (int p = page; p < page + n; p++) {
-    step(Op::store, pages_[p].object, page_label(Act::change, p));
-    unmap(pages_[p]);
-  }
+  zap(page, n);
   end(r);
 }
 
@@ -162,10 +167,7 @@ void LabMm::munmap_huge(int page, int n) {
   const auto r = range(page, n, InvalidateEvent::unmap);
   start(r, "munmap");
   split(0, n_);
-  for (int p = page; p < page + n; p++) {
-    step(Op::store, pages_[p].object, page_label(Act::change, p));
-    unmap(pages_[p]);
-  }
+  zap(page, n);
   end(r);
 }
 
@@ -251,10 +253,7 @@ void LabMm::dontneed(int page, int n) {
   sync::ReadGuard g(mmap_lock_);
   const auto r = range(page, n, InvalidateEvent::clear);
   start(r, "madvise");
-  for (int p = page; p < page + n; p++) {
-    step(Op::store, pages_[p].object, page_label(Act::change, p));
-    unmap(pages_[p]);
-  }
+  zap(page, n);
   end(r);
 }
 

@@ -134,6 +134,7 @@ class LabMm final : public soft::Mm {
   int new_frame(int page, int content);
   void map(int page, int frame, bool write);
   void unmap(Page&);
+  void zap(int page, int n);
   void put(int frame);  ///< frees it if nobody is left
   void pin(int frame) { frames_[frame].pins++; }
   void unpin(int frame, bool dirty);

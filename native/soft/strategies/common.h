@@ -155,6 +155,34 @@ void release_state(StrategyHost& host, Userptr& obj, Detach detach) {
 
 /// Bytes at the object's end that are not registered: fault_short_range.
 uint64_t forgotten(StrategyHost&);
+/// Objects that are in the tree of their mm's notifier from create() on, but with
+/// fault_late_insert. `State`, an ObjectNode, is made of the object, forgotten() and the notifier,
+/// and has that as `mn`.
+template <class Notifier, class State>
+class TreeStrategy : public Strategy {
+ public:
+  explicit TreeStrategy(StrategyHost& host) : host_(host), notifiers_(host) {}
+
+  int create(Userptr& obj) final {
+    Notifier& mn =
+        notifiers_.of(host_.mm(), [](StrategyHost& h) { return std::make_unique<Notifier>(h); });
+    obj.state = std::make_unique<State>(obj, forgotten(host_), mn);
+    if (!host_.fault(fault_late_insert)) mn.attach(state_of(obj));
+    return 0;
+  }
+  void release(Userptr& obj) final {
+    release_state(host_, obj, [&] { state_of(obj).mn.detach(state_of(obj)); });
+  }
+
+ protected:
+  static State& state_of(Userptr& obj) { return static_cast<State&>(*obj.state); }
+
+  StrategyHost& host_;
+
+ private:
+  PerMm<Notifier> notifiers_;
+};
+
 /// In a notifier of a strategy that waits: no GPU uses the object's pages any more. No lock held.
 void wait_for_gpu(StrategyHost&, Userptr&);
 /// Those of `hit` that are not being freed.

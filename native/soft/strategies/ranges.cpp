@@ -32,10 +32,6 @@ struct State final : ObjectNode {
   bool skip_retry = false;          ///< fault_skip_retry strikes this submission
 };
 
-State& state_of(Userptr& obj) {
-  return static_cast<State&>(*obj.state);
-}
-
 class Notifier final : public TreeNotifier {
  public:
   explicit Notifier(StrategyHost& host) : TreeNotifier(host, lock_class) {}
@@ -74,26 +70,11 @@ class Notifier final : public TreeNotifier {
   std::list<InvalidateRange> in_progress_;
 };
 
-std::unique_ptr<Notifier> make_notifier(StrategyHost& host) {
-  return std::make_unique<Notifier>(host);
-}
-
-class Ranges final : public Strategy {
+class Ranges final : public TreeStrategy<Notifier, State> {
  public:
-  explicit Ranges(StrategyHost& host) : host_(host), notifiers_(host) {}
+  using TreeStrategy::TreeStrategy;
 
   const char* name() const override { return "ranges"; }
-
-  int create(Userptr& obj) override {
-    Notifier& mn = notifiers_.of(host_.mm(), make_notifier);
-    obj.state = std::make_unique<State>(obj, forgotten(host_), mn);
-    if (!host_.fault(fault_late_insert)) mn.attach(state_of(obj));
-    return 0;
-  }
-
-  void release(Userptr& obj) override {
-    release_state(host_, obj, [&] { state_of(obj).mn.detach(state_of(obj)); });
-  }
 
   int submit_init(Userptr& obj) override {
     if (int err = check_object(host_, obj)) return err;
@@ -131,9 +112,6 @@ class Ranges final : public Strategy {
     obj.pages = std::move(pages);
     return 0;
   }
-
-  StrategyHost& host_;
-  PerMm<Notifier> notifiers_;
 };
 
 }  // namespace

@@ -28,10 +28,6 @@ struct State final : ObjectNode {
   bool skip_retry = false;  ///< fault_skip_retry strikes this submission; object_lock
 };
 
-State& state_of(Userptr& obj) {
-  return static_cast<State&>(*obj.state);
-}
-
 class Notifier final : public TreeNotifier {
  public:
   explicit Notifier(StrategyHost& host) : TreeNotifier(host, lock_class) {}
@@ -65,26 +61,11 @@ class Notifier final : public TreeNotifier {
   sync::Atomic<uint64_t> seq_{"mmu_notifier_seq"};
 };
 
-std::unique_ptr<Notifier> make_notifier(StrategyHost& host) {
-  return std::make_unique<Notifier>(host);
-}
-
-class SeqCount final : public Strategy {
+class SeqCount final : public TreeStrategy<Notifier, State> {
  public:
-  explicit SeqCount(StrategyHost& host) : host_(host), notifiers_(host) {}
+  using TreeStrategy::TreeStrategy;
 
   const char* name() const override { return "seqcount"; }
-
-  int create(Userptr& obj) override {
-    Notifier& mn = notifiers_.of(host_.mm(), make_notifier);
-    obj.state = std::make_unique<State>(obj, forgotten(host_), mn);
-    if (!host_.fault(fault_late_insert)) mn.attach(state_of(obj));
-    return 0;
-  }
-
-  void release(Userptr& obj) override {
-    release_state(host_, obj, [&] { state_of(obj).mn.detach(state_of(obj)); });
-  }
 
   int submit_init(Userptr& obj) override {
     if (int err = check_object(host_, obj)) return err;
@@ -122,9 +103,6 @@ class SeqCount final : public Strategy {
     obj.pages = std::move(pages);
     return 0;
   }
-
-  StrategyHost& host_;
-  PerMm<Notifier> notifiers_;
 };
 
 }  // namespace
