@@ -405,7 +405,8 @@ void FiberScheduler::step(const Op& op, bool (*ready)(const void*), const void* 
   if (cancelling_) return cancelled_step();
   if (!op.object && op.act < Op::join)
     fail(std::string(op.what) + " was made outside of the execution");
-  t.ready_ = ready;
+  // Who comes to a wait that is possible already does not wait: a step like any other.
+  t.ready_ = op.act == Op::wait && ready && ready(arg) ? nullptr : ready;
   t.arg_ = arg;
   park(*fibers_[current_]);
   if (cancelling_) cancelled_step();

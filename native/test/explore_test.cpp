@@ -152,3 +152,28 @@ TEST(file_system_has_two_classes_for_each_pair_that_meets) {
   CHECK_EQ(classes(file_system(16)), 8u);
   CHECK_EQ(classes(file_system(18)), 32u);
 }
+
+// What has been made possible before the thread came to it is no wait: it is a step like another,
+// and could have been made before what was done to the object.
+TEST(a_wait_that_is_possible_from_the_start_races_as_any_step) {
+  for (const bool reduce : {false, true}) {
+    uint32_t seen = 0;  // a bit for each value
+    const Result r = explore::explore(
+        toy([&seen](Toy& t) {
+          const uint32_t object = sync::new_object("page");
+          auto& v = t.make<int>(0);  // of the object's steps alone
+          t.thread([&v, object] {
+            sync::scheduler->step({sync::Op::store, object, "page", {}}, nullptr, nullptr);
+            v = 1;
+          });
+          t.thread([&v, &seen, object] {
+            sync::scheduler->step(
+                {sync::Op::wait, object, "page", {}}, [](const void*) { return true; }, nullptr);
+            seen |= 1u << v;
+          });
+        }),
+        reduce ? Options{} : plain());
+    CHECK(r.exhaustive);
+    CHECK_EQ(seen, 3u);
+  }
+}

@@ -18,7 +18,8 @@
 //   could not have come before all of it. A thread that waits for a lock in a deadlock races
 //   likewise.
 // - Waits for a wake, and for threads to end, become possible by a step and stay so. They come
-//   after that step, and race with none.
+//   after that step, and race with none. One that is possible as the thread comes to it is a step
+//   of its object like any other.
 // - Yields. That a yielding thread is held back orders nothing: its next step races with what has
 //   let it go on, or with what it passed. Where the initial is held back at that node, every thread
 //   is tried there.

@@ -12,8 +12,8 @@ inline void step(sync::Op::Act act, uint32_t object, const char* what,
 }
 
 /// Until ready(), which stays true and depends on the object alone. The caller's last step has seen
-/// that it is not yet: to the scheduler a wait comes after all that was done to the object before
-/// it became possible, which is too much for one that is possible from the beginning.
+/// that it is not yet: to the scheduler a wait commutes with what is done to the object once it is
+/// possible, so that what the caller has to see of the object it must see in a step of its own.
 template <class Ready>
 void wait_more(uint32_t object, const char* what, const Ready& ready,
                sync::Where w = sync::Where::current()) {
