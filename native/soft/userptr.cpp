@@ -23,8 +23,8 @@ UserptrObject::~UserptrObject() {
   if (state) dev.strategy().release(*this);
 }
 
-std::weak_ptr<Userptr> UserptrObject::weak() {
-  return std::static_pointer_cast<UserptrObject>(shared_from_this());
+sync::Weak<Userptr> UserptrObject::weak() {
+  return {std::static_pointer_cast<UserptrObject>(shared_from_this()), 0};
 }
 
 std::shared_ptr<Pages> UserptrObject::get_pages(int* err) {

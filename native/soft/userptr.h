@@ -25,7 +25,7 @@ class UserptrObject final : public Object, public Userptr {
   void handles_gone() override;
 
   sync::Mutex& object_lock() override { return lock; }
-  std::weak_ptr<Userptr> weak() override;
+  sync::Weak<Userptr> weak() override;
   int unbind() override;
   void wait_idle() override;
   void put_pages() override;

@@ -90,8 +90,10 @@ void Request::finish(Retired& retired) {
 // --- Retired
 
 void put(Objects& objects) {
-  for (const auto& o : objects) touch(o->activity);
-  objects.clear();
+  while (!objects.empty()) {
+    sync::let_go(objects.back()->references);
+    objects.pop_back();
+  }
 }
 
 Retired::Retired(sync::RwLock& l) : notifier_lock_(l), worker_("free", "the free list") {}
@@ -134,11 +136,12 @@ LabHost::LabHost(LabMm& m, Era e, uint32_t faults)
 
 // --- LabObject
 
-LabObject::LabObject(LabHost& host, soft::Strategy& strategy, int p, int pages)
+LabObject::LabObject(LabHost& host, soft::Strategy& strategy, int p, int pages, bool closes)
     : Userptr(LabMm::addr(p), pages * page_size, false, host.mm().id()),
       page(p),
       n(pages),
       activity(sync::new_object("requests")),
+      references(closes ? sync::new_object("references") : 0),
       host_(host),
       strategy_(strategy),
       own_(object_lock_class) {}

@@ -24,9 +24,8 @@
 // Left out: contexts, relocations, address spaces (one binding an object), fences of the user.
 //
 // A request holds its objects while it runs, and hands them to a worker to be freed, as i915 does.
-// Whether a notifier still finds an object whose last reference goes is no step of its own: a
-// std::weak_ptr decides it. The worker lets go with notifier_lock held for writing, which orders it
-// against the notifiers that take that lock.
+// In scenarios that close one, whether a notifier still finds an object whose last reference goes
+// is decided in steps: sync/weak.h.
 #pragma once
 
 #include <deque>
@@ -45,8 +44,7 @@ class LabObject;
 struct Request;
 using Objects = std::vector<std::shared_ptr<LabObject>>;
 
-/// Lets go of them, one of which may be the last: to the scheduler a store to what the notifier's
-/// wait looks at.
+/// Lets go of them, one step each.
 void put(Objects&);
 
 /// A thread that does one item after another, in the order in which they were queued. It stands
@@ -137,21 +135,24 @@ class LabHost final : public soft::StrategyHost {
 
 class LabObject final : public soft::Userptr, public std::enable_shared_from_this<LabObject> {
  public:
-  LabObject(LabHost&, soft::Strategy&, int page, int n);
+  /// `closes`: its last reference may go while others look for it.
+  LabObject(LabHost&, soft::Strategy&, int page, int n, bool closes);
   ~LabObject() override;
   int create() { return strategy_.create(*this); }
   /// Of an execution that was given up: work that was queued and never ran may hold it for ever.
   void abandon();
 
   sync::Mutex& object_lock() override { return host_.era.struct_mutex ? host_.struct_mutex : own_; }
-  std::weak_ptr<soft::Userptr> weak() override { return weak_from_this(); }
+  sync::Weak<soft::Userptr> weak() override { return {weak_from_this(), references}; }
   int unbind() override;
   void wait_idle() override;
   void put_pages() override;
   bool will_need() const override { return true; }
 
   const int page, n;
-  const uint32_t activity;  ///< the requests below; Scheduler's object
+  // Scheduler's objects.
+  const uint32_t activity;    ///< the requests below
+  const uint32_t references;  ///< to it; 0 if it is not closed
   std::vector<std::shared_ptr<Request>> requests;
   bool bound = false;  ///< object_lock
 

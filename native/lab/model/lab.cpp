@@ -61,7 +61,7 @@ void Lab::check() {
 }
 
 int Lab::object(int page, int n) {
-  auto o = std::make_shared<LabObject>(*host_, *strategy_, page, n);
+  auto o = std::make_shared<LabObject>(*host_, *strategy_, page, n, closes_);
   if (int err = o->create()) explore::fail("GEM_USERPTR: " + errno_name(err));
   made_.push_back(o);
   objects_.push_back(std::move(o));

@@ -19,7 +19,7 @@ struct ObjectNode : Userptr::State {
   ObjectNode(Userptr& o, uint64_t forgotten)
       : object(o.weak()), start(o.ptr), end(o.ptr + o.size - forgotten) {}
 
-  const std::weak_ptr<Userptr> object;
+  const sync::Weak<Userptr> object;
   const uint64_t start, end;
   IntervalLinks<ObjectNode> links;
   bool attached = false;

@@ -35,7 +35,7 @@ class Notifier final : public IntervalNotifier {
  private:
   StrategyHost& host_;
   NotifierChain& chain_;
-  const std::weak_ptr<Userptr> object_;
+  const sync::Weak<Userptr> object_;
   const bool wait_;
 };
 

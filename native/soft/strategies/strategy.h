@@ -11,6 +11,7 @@
 #include "soft/mm/mm.h"
 #include "sync/mutex.h"
 #include "sync/rwsem.h"
+#include "sync/weak.h"
 
 namespace i915u::soft {
 
@@ -27,7 +28,7 @@ class Userptr {
   /// kernel: struct_mutex and obj->mm.lock in 4.16, later the object's resv. Guards `pages` and
   /// the bindings.
   virtual sync::Mutex& object_lock() = 0;
-  virtual std::weak_ptr<Userptr> weak() = 0;
+  virtual sync::Weak<Userptr> weak() = 0;
   /// Removes every binding: waits for the requests that use one. object_lock held, and dropped
   /// while waiting. 0 or -errno.
   virtual int unbind() = 0;
