@@ -19,7 +19,7 @@ using namespace i915u::lab;
 
 namespace {
 
-/// With a limit that no cell comes near in a plain build; under a sanitizer some do.
+/// With a limit that only two-invalidates, nested-invalidate and lookup-invalidate-close come near.
 Verdict verdict(const std::string& strategy, const std::string& scenario,
                 const std::string& faults = "", uint64_t executions = 30000) {
   Cell cell;

@@ -36,6 +36,8 @@ class Lab final : public explore::World {
   void will_close();
   void close(int handle);
   const std::shared_ptr<LabObject>& object_at(int handle) { return objects_[handle]; }
+  /// Lookups return EAGAIN at once while there is an invalidate, rather than wait for its end.
+  bool spins() const;
   /// As a user does: again after -EAGAIN, `tries` times in all. In the order of the handles. 0 or
   /// -errno; *out may be null.
   int submit(std::initializer_list<int> handles, std::shared_ptr<Request>* out = nullptr,
