@@ -97,13 +97,26 @@ TEST(vgpu_idle_engine_gathers_until_somebody_waits) {
   b.m.emit_batch(&b.ctx, batch);  // in the same submission: it reads the tail as it begins
   b.m.submit(bcs0, &b.ctx);
   CHECK_EQ(b.m.peek(b.data_gpa), 0u);
-  b.m.write(imr, ~uint32_t{user_event});
+  b.m.write(imr, ~uint32_t{user_event});  // another engine's bits of that bank
+  CHECK_EQ(b.m.peek(b.data_gpa), 0u);
+  b.m.write(imr, ~(uint32_t{user_event} << engine_info[bcs0].irq_shift));
   CHECK_EQ(b.m.events(bcs0).size(), 2u);
   CHECK_EQ(b.m.image(b.ctx, 5), b.ctx.tail);
   // Who is waited for begins at once.
   b.m.emit_batch(&b.ctx, batch);
   b.m.submit(bcs0, &b.ctx);
   CHECK_EQ(b.m.events(bcs0).size(), 2u);
+  // And who comes to wait each time soon finds it done: the tries to gather get rarer.
+  unsigned gathered = 0;
+  for (int i = 0; i < 100; i++) {
+    b.m.write(imr, UINT32_MAX);
+    b.m.emit_batch(&b.ctx, batch);
+    b.m.submit(bcs0, &b.ctx);
+    if (b.m.run(bcs0) == Engine::Next::rest) gathered++;
+    b.m.write(imr, ~(uint32_t{user_event} << engine_info[bcs0].irq_shift));
+    CHECK_EQ(b.m.events(bcs0).size(), 2u);
+  }
+  CHECK_EQ(gathered, 5u);  // with 1, 3, 7, 15 and 31 submissions before them
 }
 
 TEST(vgpu_second_port_runs_after_the_first) {

@@ -27,7 +27,8 @@ An emulated Intel Skylake GT2 GPU for QEMU's vfio-user-pci device.
   --poll-us US          look for the next message for so long before sleeping (default 30)
   --inline N            commands that a submission runs at once, before the engine's thread takes
                         over; 0: none (default 256)
-  --gather-us US        an idle engine begins so much later while nobody waits for it (default 0)
+  --gather-us US        an idle engine begins so much later while nobody waits for it; 0: at
+                        once (default 300)
   --with-parent PID     end when PID, the process that started this one, ends
 
 For stress, concerning user batches only:

@@ -26,7 +26,7 @@ struct Options {
   uint64_t inline_commands = 256;
   /// An idle engine begins so much later while the driver wants no user interrupt of it, so that
   /// what is submitted meanwhile comes in one submission. 0: at once.
-  uint64_t gather_ns = 0;
+  uint64_t gather_ns = 300000;
   bool threads = true;  ///< false: whoever made the device calls Engine::slice()
 
   std::string trace, stats;

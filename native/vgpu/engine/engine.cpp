@@ -19,6 +19,7 @@ using gpu::Space;
 using gpu::StopReason;
 
 constexpr uint64_t commands_a_slice = 512;
+constexpr unsigned max_gather_apart = 255;
 constexpr uint64_t lap_ns = 50000;  // a batch that only jumps in circles: one lap
 
 // A descriptor in the port.
@@ -123,6 +124,7 @@ void Engine::reset() {
   loaded_ = hung_ = waiting_ = false;
   delay_until_ = rests_ = 0;
   begin_at_ = 0;
+  gather_in_ = gather_apart_ = 0;
   status_write_ = status_after_reset;
   cs_.restore({});
   cs_.cancel_preempt();
@@ -294,16 +296,27 @@ Engine::Next Engine::stopped(const gpu::Stop& stop) {
 }
 
 /// i915 submits nothing more before it is told that the last submission has begun. While nobody
-/// waits for what it has submitted, it costs fewer accesses to let it collect some.
+/// waits for what it has submitted, it costs fewer accesses to let it collect some. Who waits for
+/// each batch only loses by it: each time that somebody came to wait, the next try is later; sooner
+/// again where nobody came, which is also so when i915 parks an engine between two waits.
 bool Engine::gathers() {
   if (!hw_.options.gather_ns) return false;
+  const bool wanted = hw_.interrupts.unmasked(id_, user_event);
   const uint64_t now = now_ns(), begin = begin_at_.load();
-  const bool wanted = !(hw_.registers.get(info_.base + ring::imr) & user_event);
-  if (!wanted && (!begin || now < begin)) {
-    if (!begin) begin_at_ = now + hw_.options.gather_ns;
+  if (!begin) {
+    if (wanted) return false;
+    if (gather_in_) {
+      gather_in_--;
+      return false;
+    }
+    begin_at_ = now + hw_.options.gather_ns;
     return true;
   }
+  if (!wanted && now < begin) return true;
   begin_at_ = 0;
+  gather_apart_ =
+      wanted ? std::min(2 * gather_apart_ + 1, max_gather_apart) : gather_apart_ * 3 / 4;
+  gather_in_ = gather_apart_;
   return false;
 }
 

@@ -75,13 +75,18 @@ void Interrupts::clear(uint32_t offset, uint32_t bits) {
   second &= ~bits;
 }
 
+uint32_t Interrupts::unmasked(EngineId engine, uint32_t events) const {
+  const EngineInfo& e = engine_info[engine];
+  // The ring's own mask has its bits where the bank has them.
+  return events << e.irq_shift & ~registers_.get(e.base + ring::imr) &
+         ~registers_.get(bank(e.irq_bank) + imr);
+}
+
 void Interrupts::raise(EngineId engine, uint32_t events) {
   const EngineInfo& e = engine_info[engine];
   const uint32_t b = bank(e.irq_bank);
   std::lock_guard g(lock_);
-  // The ring's own mask has its bits where the bank has them.
-  const uint32_t bits =
-      events << e.irq_shift & ~registers_.get(e.base + ring::imr) & ~registers_.get(b + imr);
+  const uint32_t bits = unmasked(engine, events);
   if (!bits) return;
   second_[e.irq_bank] |= bits & registers_.get(b + iir);
   registers_.set_bits(b + iir, bits);

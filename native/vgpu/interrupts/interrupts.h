@@ -40,6 +40,8 @@ class Interrupts {
   uint32_t read(uint32_t offset) const;
   void write(uint32_t offset, uint32_t value);
   void raise(EngineId engine, uint32_t events);
+  /// Those of the events that the driver has not masked, as bits of the engine's bank.
+  uint32_t unmasked(EngineId engine, uint32_t events) const;
   void reset();
   /// Takes the descriptor, which is written to for each MSI; -1: the guest has turned MSI off.
   void set_eventfd(int fd);
