@@ -103,7 +103,7 @@ class Engine {
   bool loaded_ = false, hung_ = false, waiting_ = false;
   uint32_t status_write_ = 5;  // the last entry of the status buffer that was written
   uint64_t loaded_at_ = 0, delay_until_ = 0, rests_ = 0;
-  std::atomic<uint64_t> begin_at_{0};  // 0: the engine does not wait to begin
+  std::atomic<uint64_t> begin_at_{0};          // 0: the engine does not wait to begin
   unsigned gather_in_ = 0, gather_apart_ = 0;  // submissions until it may; between two such
   uint64_t user_batches_ = 0;
   gpu::Counters counted_;
