@@ -96,7 +96,7 @@ void put(Objects& objects) {
   }
 }
 
-Retired::Retired(sync::RwLock& l) : notifier_lock_(l), worker_("free", "the free list") {}
+Retired::Retired() : worker_("free", "the free list") {}
 
 void Retired::add(Objects objects) {
   for (auto& o : objects) objects_.push_back(std::move(o));
@@ -107,7 +107,6 @@ void Retired::start_worker() {
   works_ = true;
   worker_.start([this] {
     Objects last = std::exchange(objects_, {});
-    sync::WriteGuard w(notifier_lock_);
     put(last);
   });
 }
@@ -122,8 +121,8 @@ void Retired::stop() {
 
 Era Era::of(const std::string& strategy) {
   for (const char* old : {"none", "rwsem", "ban", "ban-late"})
-    if (strategy == old) return {true};
-  return {false};
+    if (strategy == old) return {true, false};
+  return {false, strategy != "interval-nowait"};
 }
 
 LabHost::LabHost(LabMm& m, Era e, uint32_t faults)
@@ -131,8 +130,7 @@ LabHost::LabHost(LabMm& m, Era e, uint32_t faults)
       era(e),
       struct_mutex(struct_mutex_class),
       faults_(faults),
-      notifier_lock_(notifier_lock_class),
-      retired_(notifier_lock_) {}
+      notifier_lock_(notifier_lock_class) {}
 
 // --- LabObject
 
@@ -227,7 +225,7 @@ class Locks {
 
 class NotifierRead {
  public:
-  explicit NotifierRead(LabHost& h) : lock_(h.era.struct_mutex ? nullptr : &h.notifier_lock()) {
+  explicit NotifierRead(LabHost& h) : lock_(h.era.notifier_lock ? &h.notifier_lock() : nullptr) {
     if (lock_) lock_->down_read();
   }
   ~NotifierRead() {
@@ -237,6 +235,11 @@ class NotifierRead {
  private:
   sync::RwLock* lock_;
 };
+
+void establish(LabMm& mm, LabMm::Use& use) {
+  touch(mm.object(use.page));
+  mm.establish(use, true);
+}
 
 }  // namespace
 
@@ -264,18 +267,22 @@ int submit(LabHost& host, soft::Strategy& strategy, Gpu& gpu, const Objects& obj
     touch(o->activity);
     o->requests.push_back(r);
   }
+  LabMm& mm = host.lab_mm;
+  size_t checked = 0;  // pages
   for (const auto& o : objects) {
     if (int err = strategy.submit_done(*o)) {
+      if (!mm.waits())
+        for (size_t i = 0; i < checked; i++) mm.retire(r->pages[i]);
       r->finish(host.retired());
       return err;
     }
+    for (int i = 0; i < o->n; i++, checked++)
+      if (!mm.waits()) establish(mm, r->pages[checked]);
   }
   const int first = r->pages[0].page;
-  step(Op::store, host.lab_mm.object(first), page_label(Act::visible, first));
-  for (auto& use : r->pages) {
-    touch(host.lab_mm.object(use.page));
-    host.lab_mm.establish(use, true);
-  }
+  step(Op::store, mm.object(first), page_label(Act::visible, first));
+  for (auto& use : r->pages)
+    if (mm.waits()) establish(mm, use);
   gpu.run(r);
   *out = std::move(r);
   return 0;

@@ -2,25 +2,27 @@
 // The lab's device: userptr objects, submissions as i915's execbuf makes them, and a GPU.
 //
 // What is checked, by whom it is broken at once:
-//   - established: a request becomes visible to the GPU (submit(), with the object lock and, since
-//     5.13, notifier_lock held for reading). None of its pages may be in an invalidate whose start
-//     has returned and whose end was not called: mmu_notifier.h allows no new secondary mapping of
-//     the range there. And each of its frames must be the one that the process has at that page,
-//     writable if the GPU writes: else the lookup was before an invalidate that has passed, and
-//     what the GPU writes is lost, or goes to somebody else. Looking pages up inside an invalidate
-//     is no fault as long as they are not used.
+//   - established: a request becomes visible to the GPU (submit(), with the object lock and, from
+//     5.13 to 6.8, notifier_lock held for reading). None of its pages may be in an invalidate whose
+//     start has returned and whose end was not called: mmu_notifier.h allows no new secondary
+//     mapping of the range there. And each of its frames must be the one that the process has at
+//     that page, writable if the GPU writes: else the lookup was before an invalidate that has
+//     passed, and what the GPU writes is lost, or goes to somebody else. Looking pages up inside an
+//     invalidate is no fault as long as they are not used.
 //   - invalidate_range_start: where the strategy's notifier waits, it does not return while a
 //     request may still write to the range: one that was visible before, or one that became visible
 //     after the notifier had let go of the object and before it has returned. Where it does not
-//     wait (6.8), only requests that were visible before write there, to frames that they have
-//     pinned.
+//     wait (6.9), only requests that were visible before write there, to frames that they have
+//     pinned. There is no lock there that ties a request to its last check, and none is needed:
+//     what comes between finds the frame pinned, as it does once the request is visible. So a
+//     request counts as visible from that check on.
 //   - GPU write: never to a freed frame, nor to one that is not pinned.
 //   - reuse: after an innocent invalidate a submission succeeds, and what it writes the process
 //     reads. Retries are not counted: one that never gets through livelocks.
 //   - the end: no pin, no frame is left once all objects are closed.
 // Deadlock and livelock are the explorer's.
 //
-// Of 4.16: one struct_mutex for all objects, no notifier_lock. Later: a lock per object (its resv).
+// Of 4.16: one struct_mutex for all objects. Later: a lock per object (its resv).
 // Left out: contexts, relocations, address spaces (one binding an object), fences of the user.
 //
 // A request holds its objects while it runs, and hands them to a worker to be freed, as i915 does.
@@ -69,7 +71,7 @@ class Worker {
 /// Objects whose requests are done.
 class Retired {
  public:
-  explicit Retired(sync::RwLock& notifier_lock);
+  Retired();
   ~Retired() { stop(); }
   /// In a step of the caller's.
   void add(Objects);
@@ -79,7 +81,6 @@ class Retired {
   void stop();  ///< frees what is there
 
  private:
-  sync::RwLock& notifier_lock_;
   Objects objects_;
   bool works_ = false;
   Worker worker_;
@@ -111,7 +112,8 @@ class Gpu {
 };
 
 struct Era {
-  bool struct_mutex;  ///< 4.16: one lock for all objects, and no notifier_lock
+  bool struct_mutex;   ///< 4.16: one lock for all objects
+  bool notifier_lock;  ///< 5.13 to 6.8
   static Era of(const std::string& strategy);
 };
 

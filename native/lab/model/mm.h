@@ -102,6 +102,7 @@ class LabMm final : public soft::Mm {
     uint64_t since = 0;  ///< when the request became visible
   };
   uint32_t object(int page) const { return pages_[page].object; }
+  bool waits() const { return waits_; }
   /// In a step of the page: the GPU may use the frame from now on.
   void establish(Use&, bool write);
   /// In a step of the page.

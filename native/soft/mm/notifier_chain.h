@@ -52,7 +52,8 @@ class IntervalNotifier {
  public:
   virtual ~IntervalNotifier() = default;
   /// Called for each invalidate that overlaps [start, end). It must call
-  /// NotifierChain::set_seq(*this, cur_seq) under the lock that its readers' retry check takes.
+  /// NotifierChain::set_seq(*this, cur_seq), under the lock that its readers' retry check takes:
+  /// who does without (i915 since 6.9) may see a reader go on that has just checked.
   /// Returns false when it would have to sleep and may not.
   virtual bool invalidate(const InvalidateRange&, uint64_t cur_seq) = 0;
 

@@ -2,8 +2,9 @@
 // Userptr as i915 has it since 5.13 (i915_gem_userptr.c of 6.1): pages are pinned at submission,
 // with no lock held, and the sequence number of the object's interval notifier tells whether an
 // invalidate came between; it is checked once more under notifier_lock, right before the request is
-// visible. Before 6.8 the notifier waits for all requests of the object; since then pages stay
-// pinned and are let go at the next submission.
+// visible. Before 6.9 the notifier waits for all requests of the object. Since then it sets the
+// number, without notifier_lock, and sleeps for nothing, so that it may be called where it must not
+// block; pages stay pinned and are let go at the next submission.
 // The driver's algorithm: submit_init, submit_done, invalidate, release. Changed on purpose: the
 // notifier refers to its object weakly, so that an object may die inside an invalidate (the kernel
 // frees objects from a worker); no special case for an exiting process, which cannot be seen here.
@@ -21,18 +22,24 @@ class Notifier final : public IntervalNotifier {
       : host_(host), chain_(host.mm().notifiers()), object_(obj.weak()), wait_(wait) {}
 
   bool invalidate(const InvalidateRange& range, uint64_t cur_seq) override {
+    if (!wait_) {
+      set_seq(cur_seq);
+      return true;
+    }
     if (!range.blockable) return false;
     {
       sync::WriteGuard w(host_.notifier_lock());
-      if (!host_.fault(fault_no_seq)) chain_.set_seq(*this, cur_seq);
+      set_seq(cur_seq);
     }
-    const auto obj = object_.lock();
-    if (!obj || !wait_) return true;
-    wait_for_gpu(host_, *obj);
+    if (const auto obj = object_.lock()) wait_for_gpu(host_, *obj);
     return true;
   }
 
  private:
+  void set_seq(uint64_t cur_seq) {
+    if (!host_.fault(fault_no_seq)) chain_.set_seq(*this, cur_seq);
+  }
+
   StrategyHost& host_;
   NotifierChain& chain_;
   const sync::Weak<Userptr> object_;

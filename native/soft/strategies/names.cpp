@@ -7,7 +7,7 @@ namespace i915u::soft {
 
 const StrategyName strategy_names[] = {
     {"interval",
-     "mmu_interval_notifier with a sequence number; the notifier waits for the GPU (5.13 to 6.7)",
+     "mmu_interval_notifier with a sequence number; the notifier waits for the GPU (5.13 to 6.8)",
      make_interval, true,
      "A submission reads the sequence number of the object's interval, which waits while an "
      "invalidate of it is in progress, and pins the pages with no lock held. The number is "
@@ -15,20 +15,28 @@ const StrategyName strategy_names[] = {
      "when the pages are installed and, under notifier_lock, right before the request is visible: "
      "-EAGAIN if it has moved. An invalidate sets the number under that lock and waits for all "
      "requests of the object.",
-     "i915 of 5.13 to 6.7; the helpers are in mm/mmu_notifier.c since 5.5.",
+     "i915 of 5.13 to 6.8; the helpers are in mm/mmu_notifier.c since 5.5.",
      "An invalidate waits for as long as a batch runs, in munmap as in reclaim.",
-     "Commit ed29c2691188 (drm/i915: Fix userptr so we do not have to worry about obj->mm.lock, "
-     "v7)."},
+     "Commits ed29c2691188 (drm/i915: Fix userptr so we do not have to worry about obj->mm.lock, "
+     "v7), b4b9731b02c3 (drm/i915: Simplify userptr locking), and for the helpers 99cb252f5e68 "
+     "(mm/mmu_notifier: add an interval tree notifier)."},
     {"interval-nowait",
-     "as interval, but the notifier does not wait; the next submission unbinds (6.8 and later)",
+     "as interval, but the notifier does not wait; the next submission unbinds (6.9 and later)",
      make_interval_nowait, false,
-     "As interval, but the notifier only sets the sequence number. The pages stay pinned, so that "
-     "what requests still write goes to pages that nobody else gets; the next submission finds the "
-     "number moved, unbinds, and looks the pages up anew.",
-     "i915 of 6.8 and later.",
+     "As interval, but the notifier only sets the sequence number, and takes no lock for that: "
+     "there is no notifier_lock any more. The pages stay pinned, so that what requests still write "
+     "goes to pages that nobody else gets; the next submission finds the number moved, unbinds, "
+     "and "
+     "looks the pages up anew. It sleeps for nothing, so that an invalidate which may not block is "
+     "done like any other.",
+     "i915 of 6.9 and later.",
      "The GPU may write to a page after mprotect(PROT_READ) has returned, until the requests then "
-     "in flight are done. Pages stay pinned for as long as the object is not used.",
-     "i915_gem_userptr_invalidate() of 6.8."},
+     "in flight are done; with them goes one that has passed its last check and is not visible "
+     "yet. "
+     "Pages stay pinned for as long as the object is not used, without being accounted (Dave "
+     "Airlie, dri-devel, 16 February 2024).",
+     "Commit 86ceaaaec597 (drm/i915/gem: Atomically invalidate userptr on mmu-notifier), in the "
+     "first drm-intel-gt-next pull request for 6.9 (dri-devel, 15 February 2024)."},
     {"none", "invalidates cancel what is in a tree, lookups know nothing of them (4.16)", make_none,
      true,
      "Objects are in an interval tree from when their pages are asked for. invalidate_range_start "
@@ -58,7 +66,9 @@ const StrategyName strategy_names[] = {
      "for "
      "work that needs the lock under which get_pages waits for the semaphore. The window between "
      "the fast path's gup and the tree remains.",
-     "The patch at the root of this project and the discussion under it (intel-gfx, March 2018)."},
+     "The patch at the root of this project and the discussion under it (intel-gfx, March 2018), "
+     "as "
+     "this project's first design tells them; the mails were not found again."},
     {"ban",
      "as none, but an object has no pages any more after its first invalidate (proposed 2018)",
      make_ban, true,
@@ -68,13 +78,13 @@ const StrategyName strategy_names[] = {
      "Innocent invalidates (mprotect and back, huge pages, migration, swap-out, KSM, fork) take "
      "nothing from the process, and the object is lost all the same. Two invalidates at once: as "
      "none.",
-     "The discussion of March 2018 (intel-gfx)."},
+     "The discussion of March 2018 (intel-gfx), at second hand: see rwsem."},
     {"ban-late", "as ban, but invalidates see an object only once it has pages (proposed 2018)",
      make_ban_late, true, "As ban, with an object in the tree only once its pages are installed.",
      "None; the open question of the proposal of March 2018.",
      "An invalidate that comes while the object gets its first pages is missed, and they are taken "
      "for current. Else as ban.",
-     "The discussion of March 2018 (intel-gfx)."},
+     "The discussion of March 2018 (intel-gfx), at second hand: see rwsem."},
     {"ranges", "a list of the ranges that are being invalidated, which lookups of them wait for",
      make_ranges, true,
      "The notifier keeps the range of each invalidate while it is in progress, and counts for each "
@@ -85,7 +95,8 @@ const StrategyName strategy_names[] = {
      "hits.",
      "None as such; mmu_interval_notifier (5.5) has a sequence in place of the list.",
      "A list for each mm, which each lookup walks.",
-     "Proposed in the discussion of March 2018, with helpers for all drivers in HMM."},
+     "Proposed in the discussion of March 2018 (at second hand: see rwsem), with helpers for all "
+     "drivers in HMM."},
     {"seqcount", "one count and one sequence of invalidates for the mm, checked under a lock (KVM)",
      make_seqcount, true,
      "A lookup reads the sequence, looks the pages up with no lock held, and installs them under a "
@@ -93,10 +104,12 @@ const StrategyName strategy_names[] = {
      "raises the count and marks what it hits, under the lock, and waits for the GPU; end raises "
      "the "
      "sequence and lowers the count. The mark is looked at right before the request is visible.",
-     "KVM (mmu_notifier_count, mmu_notifier_seq, mmu_notifier_retry).",
+     "KVM (mmu_notifier_count, mmu_notifier_seq, mmu_notifier_retry; renamed by 20ec3ebd707c, KVM: "
+     "Rename mmu_notifier_* to mmu_invalidate_*).",
      "Any change of the mm makes every lookup go round again, whatever its range. Lookups spin "
      "while an invalidate is in progress.",
-     "include/linux/kvm_host.h, virt/kvm/kvm_main.c."},
+     "include/linux/kvm_host.h (mmu_notifier_retry) and virt/kvm/kvm_main.c "
+     "(kvm_mmu_notifier_invalidate_range_start)."},
     {},
 };
 

@@ -52,7 +52,8 @@ class StrategyHost {
  public:
   virtual ~StrategyHost() = default;
   virtual Mm& mm() = 0;  ///< of the calling process
-  /// kernel: i915->mm.notifier_lock. Readers: the last check of a submission; writers: notifiers.
+  /// kernel: i915->mm.notifier_lock, of 5.13 to 6.8. Readers: the last check of a submission;
+  /// writers: notifiers.
   virtual sync::RwLock& notifier_lock() = 0;
   /// Does the fault strike now?
   virtual bool fault(Fault) = 0;
@@ -70,8 +71,9 @@ class Strategy {
   /// Before a submission, no lock held: the object has pages of now, or
   /// -EFAULT, -EAGAIN (collided with an invalidate; try the ioctl again).
   virtual int submit_init(Userptr&) = 0;
-  /// The last check: called with StrategyHost::notifier_lock held for reading, after the request
-  /// was made a fence of the object, and right before it becomes visible to the GPU. 0 or -EAGAIN.
+  /// The last check: called with StrategyHost::notifier_lock held for reading (but for kernels that
+  /// have none), after the request was made a fence of the object, and right before it becomes
+  /// visible to the GPU. 0 or -EAGAIN.
   virtual int submit_done(Userptr&) = 0;
 };
 
