@@ -11,7 +11,15 @@ import { onLines } from '../vm/lines.js';
 import { leash } from '../vm/processes.js';
 import { build, programPath } from '../vm/programs.js';
 import { LabError } from './error.js';
-import { type Cell, type Lists, lineSchema, listsSchema, type Progress } from './schema.js';
+import {
+  type Cell,
+  type Lists,
+  lineSchema,
+  listsSchema,
+  type Progress,
+  type Replay,
+  replaySchema,
+} from './schema.js';
 
 /** A livelock's lanes are thousands of steps. */
 const LONGEST_LINE = 64 << 20;
@@ -35,6 +43,12 @@ export interface Search {
 interface Watch {
   signal?: AbortSignal | undefined;
   onProgress?: ((progress: Progress) => void) | undefined;
+}
+
+export interface Replayed {
+  status: 0 | 1 | 3;
+  errors: string;
+  replay?: Replay | undefined;
 }
 
 interface Ended {
@@ -145,17 +159,28 @@ export class Lab {
     return result;
   }
 
-  /** The lanes of a schedule as text. Status 0: the finding is not there any more; 1: it is; 3. */
-  async replay(
-    file: string,
-    { signal, onText }: { signal?: AbortSignal; onText: (text: string) => void },
-  ): Promise<{ status: number; errors: string }> {
-    const end = await this.#spawn(['replay', file], {
+  /**
+   * What a schedule's file comes to. Status 0: the finding is not there any more; 1: it is; 3: the
+   * file does not fit, `errors` says how, and where it does up to a step there are lanes.
+   */
+  async replay(file: string, { signal }: { signal?: AbortSignal } = {}): Promise<Replayed> {
+    let replay: Replay | undefined;
+    let bad = '';
+    const end = await this.#spawn(['replay', '--json', file], {
       signal,
-      onLine: (line) => onText(`${line}\n`),
+      onLine: (line) => {
+        try {
+          replay = replaySchema.parse(JSON.parse(line));
+        } catch (e) {
+          bad ||= `i915-lab said what it should not: ${whyNot(e)}: ${line.slice(0, 200)}`;
+        }
+      },
     });
-    if (end.status === 0 || end.status === 1) return { status: end.status, errors: '' };
-    return { status: 3, errors: end.status === 3 ? end.errors : endText(end) };
+    if (bad) return { status: 3, errors: bad };
+    if (end.status === 3) return { status: 3, errors: end.errors, replay };
+    if (!replay || (end.status !== 0 && end.status !== 1))
+      return { status: 3, errors: endText(end) };
+    return { status: end.status, errors: '', replay };
   }
 
   #spawn(

@@ -87,6 +87,21 @@ export const progressSchema = z.object({
 });
 export type Progress = z.infer<typeof progressSchema>;
 
+export const replaySchema = z.object({
+  type: z.literal('replay'),
+  strategy: name,
+  scenario: name,
+  break: word,
+  found: z.enum(verdicts).describe('as the file says, with its text'),
+  found_what: text,
+  verdict: z.enum(verdicts).describe('as it came out now'),
+  what: text,
+  same: z.boolean(),
+  mismatch: text.describe('where the file does not fit this build; the lanes end there'),
+  lanes: lanesSchema,
+});
+export type Replay = z.infer<typeof replaySchema>;
+
 export const lineSchema = z.discriminatedUnion('type', [
   progressSchema.extend({ type: z.literal('progress') }),
   cellSchema.extend({ type: z.literal('result') }),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A counterexample for the eye: one column a thread, one row a step.
+// What a counterexample goes through, step by step. lib/lab/lanes.ts draws it.
 #pragma once
 
 #include <cstdint>
@@ -24,7 +24,7 @@ struct Lanes {
 
   /// Replays the schedule, which is of the cell.
   explore::Replayed record(const Cell&, const explore::Schedule&);
-  std::string text() const;
+  std::string json() const;
 };
 
 }  // namespace i915u::lab

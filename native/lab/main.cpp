@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // i915-lab: explores one cell of strategies against scenarios, or replays what was found.
-// It prints NDJSON (run) or text (replay). Exit status: 0 it holds, or the finding is not there any
-// more; 1 a finding; 2 usage; 3 it could not run.
+// It prints NDJSON, but for a replay under a debugger: that is one line of words. Exit status: 0 it
+// holds, or the finding is not there any more; 1 a finding; 2 usage; 3 it could not run.
 #include <signal.h>
 
 #include <cerrno>
@@ -28,7 +28,7 @@ int usage(const std::string& why = "") {
       "usage: i915-lab list --json\n"
       "       i915-lab run STRATEGY SCENARIO [--break FAULT[,FAULT...]] [--preemptions N]\n"
       "                [--no-reduction] [--max-executions N] [--seconds S] [--save FILE]\n"
-      "       i915-lab replay FILE\n",
+      "       i915-lab replay [--json] FILE\n",
       stderr);
   return bad_usage;
 }
@@ -69,24 +69,6 @@ std::string lists() {
 }
 
 // --- run
-
-std::string lanes_json(const Lanes& lanes) {
-  std::string steps;
-  for (const auto& s : lanes.steps) {
-    std::string held;
-    for (const auto& locks : s.held) held += (held.empty() ? "" : ",") + json_list(locks);
-    steps += (steps.empty() ? "" : ",") + Json()
-                                              .number("thread", s.thread)
-                                              .text("op", s.op)
-                                              .text("object", s.object)
-                                              .text("where", s.where)
-                                              .raw("held", "[" + held + "]")
-                                              .raw("next", json_list(s.next))
-                                              .text("pages", s.pages)
-                                              .done();
-  }
-  return Json().raw("threads", json_list(lanes.threads)).raw("steps", "[" + steps + "]").done();
-}
 
 int run(const Cell& cell, const explore::Options& options, const std::string& save) {
   double shown = 0;
@@ -134,7 +116,7 @@ int run(const Cell& cell, const explore::Options& options, const std::string& sa
     if (!again.same)
       return failed("the finding is not there again: " +
                     (again.mismatch.empty() ? again.what : again.mismatch));
-    out.raw("lanes", lanes_json(lanes));
+    out.raw("lanes", lanes.json());
   }
   print(out);
   return v.name == "holds" ? holds : finding;
@@ -187,7 +169,7 @@ int run(int argc, char** argv) {
 
 // --- replay
 
-int replay(const char* file) {
+int replay(const char* file, bool with_lanes) {
   explore::Schedule s;
   if (const auto why = s.load(file); !why.empty()) return failed(why);
   Cell cell;
@@ -195,18 +177,28 @@ int replay(const char* file) {
     return failed(std::string(file) + ": " + why + ": it is from another build");
   Lanes lanes;
   const auto r = lanes.record(cell, s);
-  printf("%s in %s%s%s: %s\n%s\n\n%s", s.strategy.c_str(), s.scenario.c_str(),
-         cell.faults ? ", broken by " : "", cell.fault_names().c_str(),
-         cell.lockdep ? "lockdep" : s.found.c_str(), s.what.c_str(), lanes.text().c_str());
-  if (!r.mismatch.empty()) {
-    fflush(stdout);
-    return failed(std::string(file) + ": does not fit this build: " + r.mismatch);
-  }
+  const auto name = [&](const char* verdict) {
+    return cell.lockdep && !strcmp(verdict, "violated") ? "lockdep" : verdict;
+  };
+  const char* verdict = name(explore::verdict_name(r.verdict));
   const std::string what = r.verdict == explore::Verdict::deadlocks ? what_matters(r.what) : r.what;
-  printf("\n%s%s%s\n",
-         cell.lockdep && r.verdict == explore::Verdict::violated ? "lockdep"
-                                                                 : explore::verdict_name(r.verdict),
-         what.empty() ? "" : ": ", what.c_str());
+  if (with_lanes)
+    print(Json()
+              .text("type", "replay")
+              .text("strategy", s.strategy)
+              .text("scenario", s.scenario)
+              .text("break", cell.fault_names())
+              .text("found", name(s.found.c_str()))
+              .text("found_what", s.what)
+              .text("verdict", verdict)
+              .text("what", what)
+              .flag("same", r.same)
+              .text("mismatch", r.mismatch)
+              .raw("lanes", lanes.json()));
+  else if (r.mismatch.empty())
+    printf("%s%s%s\n", verdict, what.empty() ? "" : ": ", what.c_str());
+  if (!r.mismatch.empty())
+    return failed(std::string(file) + ": does not fit this build: " + r.mismatch);
   return r.same && r.verdict != explore::Verdict::holds ? finding : holds;
 }
 
@@ -221,7 +213,8 @@ int main(int argc, char** argv) {
     if (what == "list" && argc == 3 && !strcmp(argv[2], "--json"))
       return puts(lists().c_str()), fflush(stdout), holds;
     if (what == "run") return run(argc - 2, argv + 2);
-    if (what == "replay" && argc == 3) return replay(argv[2]);
+    if (what == "replay" && argc == 3) return replay(argv[2], false);
+    if (what == "replay" && argc == 4 && !strcmp(argv[2], "--json")) return replay(argv[3], true);
     return usage();
   } catch (const std::exception& e) {
     return failed(e.what());

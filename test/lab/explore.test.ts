@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The lab as a user runs it, on cells that take no time.
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -91,6 +92,29 @@ describe('a counterexample', () => {
     expect(first.status).toBe(1);
     expect(first.stdout).toMatch(/broken by skip-retry: violated/);
     expect(first.stdout).toBe(again.stdout);
+    expect(first.stdout).toMatch(/┏ +lock mmap_lock +mm\.cpp:\d+/);
+    expect(first.stdout).toMatch(/\nagain violated: .*page 0/);
+  });
+
+  test('that no longer fits shows its lanes up to there', async () => {
+    const file = join(dir, 'repaired.ndjson');
+    const text = readFileSync(await saved(), 'utf8');
+    writeFileSync(file, text.replace('"options":"skip-retry"', '"options":""'));
+    const { status, stdout, stderr } = await cli(['lab', 'replay', file]);
+    expect(stdout).toMatch(/^interval in lookup-invalidate: violated\n/);
+    expect(stdout).toMatch(/^> +\d+ /m);
+    expect(stdout).not.toMatch(/^(again|now) /m);
+    expect(stderr).toMatch(/does not fit this build: step \d+ is /);
+    expect(status).toBe(3);
+  });
+
+  test('is run under a debugger in words', async () => {
+    const file = await saved();
+    const { stdout: command } = await cli(['lab', 'replay', '--gdb', file]);
+    const program = / --args (\S+) replay /.exec(command)?.[1] ?? '';
+    const { status, stdout } = spawnSync(program, ['replay', file], { encoding: 'utf8' });
+    expect(stdout).toMatch(/^violated: .*page 0.*\n$/);
+    expect(status).toBe(1);
   });
 
   test('has a command for gdb', async () => {

@@ -3,11 +3,11 @@ import { describe, expect, test } from 'vitest';
 import { progressText } from '../../lib/cli/lab/compare.js';
 import { explainText } from '../../lib/cli/lab/explain.js';
 import { labListText } from '../../lib/cli/lab/list.js';
-import { gdbCommand } from '../../lib/cli/lab/replay.js';
+import { gdbCommand, replayText } from '../../lib/cli/lab/replay.js';
 import { cellStatus, cellText } from '../../lib/cli/lab/run.js';
 import { html } from '../../lib/lab/html.js';
 import { lanesText, lanesView } from '../../lib/lab/lanes.js';
-import type { Comparison, Lanes } from '../../lib/lab/schema.js';
+import type { Comparison, Lanes, Replay } from '../../lib/lab/schema.js';
 import { findingsText, markdown, sentence, tableText } from '../../lib/lab/table.js';
 import { cell, comparison, finding, HOSTILE, lanes } from './lab.fixtures.js';
 
@@ -271,6 +271,37 @@ describe('one cell', () => {
     expect(gdbCommand('/x', "/tmp/a b'c", 'mm.cpp:1')).toBe(
       `gdb -ex 'break mm.cpp:1' -ex run --args /x replay '/tmp/a b'\\''c'`,
     );
+  });
+});
+
+describe('a replay', () => {
+  const replay: Replay = {
+    type: 'replay',
+    strategy: 'none',
+    scenario: 'exit-busy',
+    break: 'no-seq',
+    found: 'violated',
+    found_what: 'stale pages',
+    verdict: 'violated',
+    what: 'stale pages',
+    same: true,
+    mismatch: '',
+    lanes,
+  };
+
+  test('has the lanes of a run, and what came of it', () => {
+    expect(replayText(replay)).toBe(
+      `none in exit-busy, broken by no-seq: violated\nstale pages\n\n${lanesText(lanes)}\nagain violated: stale pages\n`,
+    );
+    expect(replayText(replay, { brief: true })).toContain(lanesText(lanes, { brief: true }));
+    expect(replayText({ ...replay, verdict: 'holds', what: '', same: false })).toMatch(
+      /\nnow holds\n$/,
+    );
+  });
+
+  test('that does not fit ends with the lanes', () => {
+    const text = replayText({ ...replay, same: false, mismatch: 'step 6 is ...' });
+    expect(text.endsWith(`\n\n${lanesText(lanes)}`)).toBe(true);
   });
 });
 

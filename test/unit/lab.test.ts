@@ -9,7 +9,7 @@ import { compare } from '../../lib/lab/compare.js';
 import { Lab, type Search, searchArgs } from '../../lib/lab/lab.js';
 import { comparisonSchema } from '../../lib/lab/schema.js';
 import { OptionError } from '../../lib/stress/options.js';
-import { cell, comparison, finding } from './lab.fixtures.js';
+import { cell, comparison, finding, lanes } from './lab.fixtures.js';
 
 let dir: string;
 beforeEach(() => {
@@ -147,16 +147,39 @@ describe('the lists', () => {
 });
 
 describe('replay', () => {
+  const replay = {
+    type: 'replay',
+    strategy: 'none',
+    scenario: 'exit-busy',
+    break: '',
+    found: 'violated',
+    found_what: 'x',
+    verdict: 'violated',
+    what: 'x',
+    same: true,
+    mismatch: '',
+    lanes,
+  };
+  const line = JSON.stringify(replay);
+
   test.each([
-    ['exit 0', 0, ''],
-    ['exit 1', 1, ''],
-    ['echo "does not fit" >&2; exit 3', 3, 'does not fit\n'],
-    ['kill -KILL $$', 3, 'killed by SIGKILL'],
-  ])('%s is status %i', async (script, status, errors) => {
-    const text: string[] = [];
-    const ended = await lab(`echo lanes\n${script}`).replay('x', { onText: (t) => text.push(t) });
+    ['a finding that is there', prints(line, 'exit 1'), 1, '', true],
+    ['one that is not', prints(line), 0, '', true],
+    ['a file that fits up to a step', prints(line, 'echo "no" >&2; exit 3'), 3, 'no\n', true],
+    ['a file that does not fit', 'echo "no" >&2; exit 3', 3, 'no\n', false],
+    ['a crash', 'kill -KILL $$', 3, 'killed by SIGKILL', false],
+    ['a crash after the lanes', prints(line, 'kill -KILL $$'), 3, 'killed by SIGKILL', false],
+    ['nothing said', 'exit 1', 3, 'exit status 1', false],
+  ])('%s', async (_, script, status, errors, there) => {
+    const { replay: got, ...ended } = await lab(script).replay('x');
     expect(ended).toEqual({ status, errors });
-    expect(text).toEqual(['lanes\n']);
+    expect(got).toEqual(there ? replay : undefined);
+  });
+
+  test('what is no replay is said', async () => {
+    const { status, errors } = await lab(prints('{"type":"replay"}', 'exit 1')).replay('x');
+    expect(status).toBe(3);
+    expect(errors).toMatch(/should not: strategy: /);
   });
 });
 
