@@ -6,10 +6,9 @@ import { toolVersion } from '../stress/assemble.js';
 import { OptionError } from '../stress/options.js';
 import { exitStatus } from '../stress/result.js';
 import { VmError } from '../vm/error.js';
+import { kselftestDescription, labDescription, vmDescription } from './descriptions.js';
 import { devicesCommand } from './devices.js';
-import { labDescription } from './lab/description.js';
 import { runCommand } from './run.js';
-import { vmDescription } from './vm/description.js';
 
 const about =
   "Stress tests for i915's userptr: memory that a process lends to an Intel GPU, and takes back while the GPU writes it.";
@@ -20,6 +19,7 @@ const after = `
   i915-userptr run --list       stressors, and the software device's strategies and faults
   i915-userptr devices          which nodes there are, and which one a run would take
   i915-userptr vm --help        the real driver, in a VM with an emulated Intel GPU
+  i915-userptr kselftest --help the C tests, here or in the VM
   i915-userptr lab --help       locking strategies, and every interleaving of them
 `;
 
@@ -37,6 +37,7 @@ function failed(e: unknown): number {
 }
 
 const vmStub = () => new Command('vm').description(vmDescription);
+const kselftestStub = () => new Command('kselftest').description(kselftestDescription);
 const labStub = () => new Command('lab').description(labDescription);
 
 /** How errors are told and how commands end, for a command and those under it. */
@@ -66,7 +67,11 @@ export async function main(argv: string[]): Promise<void> {
   // Half of all there is to load: not where a guest's emulated CPU would have to do it.
   const vm = argv[2] === 'vm' ? (await import('./vm/index.js')).vmCommand(ends) : vmStub();
   const lab = argv[2] === 'lab' ? (await import('./lab/index.js')).labCommand(ends) : labStub();
-  for (const command of [runCommand(ends), devicesCommand(), vm, lab])
+  const kselftest =
+    argv[2] === 'kselftest'
+      ? (await import('./kselftest.js')).kselftestCommand(ends)
+      : kselftestStub();
+  for (const command of [runCommand(ends), devicesCommand(), vm, kselftest, lab])
     program.addCommand(inheriting(command, program));
   try {
     await program.parseAsync(argv);

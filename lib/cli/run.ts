@@ -1,23 +1,16 @@
 // SPDX-License-Identifier: MIT
-import { accessSync, constants, writeFileSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { writeFileSync } from 'node:fs';
 import { Command, Option } from 'commander';
 import pico from 'picocolors';
 import { progressView } from '../report/progress.js';
 import { reportText } from '../report/text.js';
-import {
-  defaultText,
-  type Flag,
-  flags,
-  OptionError,
-  type OptionName,
-  parseFlags,
-} from '../stress/options.js';
+import { defaultText, type Flag, flags, type OptionName, parseFlags } from '../stress/options.js';
 import { type Result, resultToJson } from '../stress/result.js';
 import { type Progress, runStress } from '../stress/run.js';
 import { progressLine, resultLine } from '../stress/stream.js';
 import { interruptible } from './interrupt.js';
 import { listText } from './list.js';
+import { checkWritable, written } from './output.js';
 
 const after = `
 A run has submitters, which submit batches that write userptr memory, wait and look at what landed,
@@ -118,7 +111,7 @@ export async function withOutput(
   { json, quiet, ndjson }: RunFlags,
   run: (hooks: Hooks) => Promise<Result>,
 ): Promise<number> {
-  if (json !== undefined && json !== '-') checkWritable(json);
+  if (json !== undefined && json !== '-') checkWritable('--json', json);
   const words = json === '-' ? process.stderr : process.stdout;
   const view = quiet || ndjson ? undefined : progressView(process.stderr);
   const lines = ndjson ? everyHalfSecond() : undefined;
@@ -155,15 +148,3 @@ function everyHalfSecond(): (progress: Progress) => void {
     process.stdout.write(progressLine(progress));
   };
 }
-
-/** Before the run rather than after it. */
-function checkWritable(file: string): void {
-  try {
-    accessSync(dirname(file), constants.W_OK);
-  } catch {
-    throw new OptionError(`--json: ${dirname(file)} is not a directory that can be written to`);
-  }
-}
-
-const written = (out: NodeJS.WriteStream, text: string) =>
-  new Promise<void>((resolve) => out.write(text, () => resolve()));

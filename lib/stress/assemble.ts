@@ -39,6 +39,14 @@ export const toolVersion: string = JSON.parse(
   readFileSync(join(packageRoot, 'package.json'), 'utf8'),
 ).version;
 
+export const thisHost = (): Result['host'] => ({
+  tool: toolVersion,
+  kernel: release(),
+  machine: machine(),
+  cpus: cpus().length,
+  node: process.versions.node,
+});
+
 export function assemble(outcome: Outcome): Result {
   const { options, device, startedAt, snapshot, end, notes } = outcome;
   const { startNs, endNs } = snapshot;
@@ -68,13 +76,7 @@ export function assemble(outcome: Outcome): Result {
     replay: commandText('run', replayArgs(replayed)),
     startedAt: startedAt.toISOString(),
     seconds,
-    host: {
-      tool: toolVersion,
-      kernel: release(),
-      machine: machine(),
-      cpus: cpus().length,
-      node: process.versions.node,
-    },
+    host: thisHost(),
     device,
     options,
     era: snapshot.era,

@@ -73,7 +73,15 @@ const violationSchema = z.object({
 
 export const era = z.enum(['unknown', 'waits', 'no-wait']);
 
-const vmSchema = z.object({
+export const hostSchema = z.object({
+  tool: z.string(),
+  kernel: z.string(),
+  machine: z.string(),
+  cpus: z.int(),
+  node: z.string(),
+});
+
+export const vmSchema = z.object({
   kernel: z.string(),
   image: z.string(),
   accel: z.enum(['kvm', 'tcg']),
@@ -102,13 +110,7 @@ export const resultSchema = z
     replay: z.string().describe('the command that asks for the same run'),
     startedAt: z.iso.datetime(),
     seconds: z.number().describe('from the start of the threads to their stop'),
-    host: z.object({
-      tool: z.string(),
-      kernel: z.string(),
-      machine: z.string(),
-      cpus: z.int(),
-      node: z.string(),
-    }),
+    host: hostSchema,
     device: z.object({
       name: z.string().describe('soft, or the path of the DRM node; auto: none was opened'),
       why: z.string().describe('why it was chosen'),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The programs of ours: the GPU and the guest's init, which a VM needs, and the lab. They are built
+// The programs of ours: the GPU and the guest's init, which a VM needs, the lab, the C tests. They are built
 // once, by make, which knows what has changed since.
 import { spawn } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
@@ -54,16 +54,29 @@ export function build(
   signal?: AbortSignal,
 ): Promise<void> {
   const lock = join(directory(), `.${targets.join('-')}.lock`);
-  return withLock(lock, (fd) => make(targets, what, fd, signal), { signal });
+  const args = ['-C', join(packageRoot, 'native'), `OUT=${directory()}`, ...targets];
+  return withLock(lock, (fd) => make(args, what, fd, signal), { signal });
+}
+
+/**
+ * The C tests, linked statically so that they run in whatever guest; returns where they are.
+ * @throws {VmError} no compiler, or an error of it.
+ */
+export async function buildKselftest(signal?: AbortSignal): Promise<string> {
+  const out = programPath('kselftest');
+  const source = join(packageRoot, 'kselftest/drivers/gpu/i915_userptr');
+  const args = ['-C', source, `OUTPUT=${out}`, 'STATIC=1', 'all'];
+  await withLock(`${out}.lock`, (fd) => make(args, 'the kselftest', fd, signal), { signal });
+  return out;
 }
 
 async function make(
-  targets: readonly string[],
+  given: readonly string[],
   what: string,
   lock: number,
   signal?: AbortSignal,
 ): Promise<void> {
-  const args = ['-s', '-j2', '-C', join(packageRoot, 'native'), `OUT=${directory()}`, ...targets];
+  const args = ['-s', '-j2', ...given];
   const said: string[] = [];
   const status = await new Promise<number | null>((resolve, reject) => {
     const child = spawn('make', args, { stdio: ['ignore', 'pipe', 'pipe', lock], signal });

@@ -238,11 +238,8 @@ interface Concluded {
 
 function conclude(machine: Machine, of: Concluded): Result {
   const { options, vm, log, told, end, ending, startedAt, problems } = of;
-  const { kernel, qemu } = machine.parts;
-  const device = {
-    name: 'vm',
-    why: `i915 of ${kernel.release} in a VM, ${machine.accel.toUpperCase()}, QEMU ${qemu.version}, on the emulated Skylake GT2`,
-  };
+  const { kernel } = machine.parts;
+  const device = deviceOf(machine);
   const base =
     told.result && !end
       ? told.result
@@ -269,16 +266,28 @@ function conclude(machine: Machine, of: Concluded): Result {
       ...vmReplayArgs(vm),
       ...replayArgs(options).slice(2), // without --device
     ]),
-    vm: {
-      kernel: kernel.name,
-      image: kernel.image,
-      accel: machine.accel,
-      qemu: qemu.version,
-      ended: ending.how,
-      bootMs: Math.round(machine.timeline.at(-1)?.ms ?? 0),
-      timeline: machine.timeline,
-      gpu: { ...machine.gpu },
-      console: end ? ending.console : [],
-    },
+    vm: vmOf(machine, ending, Boolean(end)),
   };
 }
+
+/** What a result says of its machine; the console, where that did not end well. */
+export function vmOf(machine: Machine, ending: Ending, badly: boolean): NonNullable<Result['vm']> {
+  const { kernel, qemu } = machine.parts;
+  return {
+    kernel: kernel.name,
+    image: kernel.image,
+    accel: machine.accel,
+    qemu: qemu.version,
+    ended: ending.how,
+    bootMs: Math.round(machine.timeline.at(-1)?.ms ?? 0),
+    timeline: machine.timeline,
+    gpu: { ...machine.gpu },
+    console: badly ? ending.console : [],
+  };
+}
+
+/** Why a run's device is what it is. */
+export const deviceOf = ({ parts: { kernel, qemu }, accel }: Machine): Result['device'] => ({
+  name: 'vm',
+  why: `i915 of ${kernel.release} in a VM, ${accel.toUpperCase()}, QEMU ${qemu.version}, on the emulated Skylake GT2`,
+});

@@ -14,8 +14,10 @@ import { count } from '../../report/units.js';
 import { exitStatus } from '../../stress/result.js';
 import { said } from '../../vm/error.js';
 import { onInterrupt } from '../interrupt.js';
+import { checkWritable, written } from '../output.js';
+import { integerOption, secondsOption } from '../values.js';
 import { lineView } from '../vm/line-view.js';
-import { checkWritable, chosen, integerOption, openLab, secondsOption, written } from './open.js';
+import { chosen, openLab } from './open.js';
 
 const after = `
 Explores each strategy in each scenario, some at a time, and prints a table: strategies are the rows.

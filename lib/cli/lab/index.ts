@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 import { Command } from 'commander';
+import { labDescription } from '../descriptions.js';
 import { compareCommand } from './compare.js';
-import { labDescription } from './description.js';
 import { explainCommand } from './explain.js';
 import { labListCommand } from './list.js';
 import { replayCommand } from './replay.js';

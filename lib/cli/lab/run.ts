@@ -6,8 +6,10 @@ import { type Cell, isFinding } from '../../lab/schema.js';
 import { count } from '../../report/units.js';
 import { exitStatus } from '../../stress/result.js';
 import { interruptible } from '../interrupt.js';
+import { checkWritable, written } from '../output.js';
+import { integerOption, secondsOption } from '../values.js';
 import { lineView } from '../vm/line-view.js';
-import { checkWritable, integerOption, openLab, secondsOption, written } from './open.js';
+import { openLab } from './open.js';
 import { gdbCommand, shellWord } from './replay.js';
 
 const after = `

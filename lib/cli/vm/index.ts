@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 import { Command } from 'commander';
+import { vmDescription } from '../descriptions.js';
 import { vmBenchCommand } from './bench.js';
-import { vmDescription } from './description.js';
 import { doctorCommand } from './doctor.js';
 import { driverCommand } from './driver.js';
 import { vmExecCommand, vmShellCommand } from './exec.js';
