@@ -37,9 +37,9 @@ b.holds, b.violated, b.deadlocks, b.livelocks, b.lockdep, b.error { border-radiu
 .livelocks { color: var(--livelocks); background: var(--livelocks-bg); }
 .lockdep { color: var(--lockdep); background: var(--lockdep-bg); }
 .error { color: var(--error); background: var(--error-bg); }
-.cells { font-size: 13px; }
-.cells td, .cells th { border: 2px solid var(--ground); padding: .3rem .45rem; }
-.cells thead th { vertical-align: bottom; padding: .3rem; font-weight: 500; text-align: left; }
+.cells { font-size: 12px; }
+.cells td, .cells th { border: 2px solid var(--ground); padding: .3rem .25rem; }
+.cells thead th { vertical-align: bottom; font-weight: 500; text-align: center; }
 .cells thead span { display: inline-block; writing-mode: vertical-rl; transform: rotate(180deg); white-space: nowrap; }
 .cells tbody th { text-align: left; white-space: nowrap; font-weight: 600; position: sticky; left: 0;
   background: var(--ground); }
@@ -59,9 +59,9 @@ section:target { border-color: var(--text); box-shadow: 0 0 0 1px var(--text); }
 .lanes tbody tr:nth-child(even) { background: var(--shade); }
 .lanes .n, .lanes .at { color: var(--soft); }
 .lanes .n { text-align: right; }
-.lanes .pages { color: var(--soft); width: 100%; }
+.lanes .pages { color: var(--soft); width: 100%; min-width: 15rem; white-space: normal; }
 .lanes td.lane { border-left: 1px solid var(--line); padding: 0 .7rem 0 .4rem; height: 1.9em; }
-.lanes td.lane div { display: flex; gap: 3px; align-items: center; height: 1.9em; }
+.lanes td.lane div { display: flex; gap: 3px; align-items: center; height: 100%; min-height: 1.9em; }
 .lanes td.lane span { padding-left: .3rem; }
 i { display: inline-block; }
 .lane i { width: 5px; align-self: stretch; flex: none; }
