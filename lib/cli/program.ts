@@ -19,7 +19,7 @@ const after = `
   i915-userptr run --list       stressors, and the software device's strategies and faults
   i915-userptr devices          which nodes there are, and which one a run would take
   i915-userptr vm --help        the real driver, in a VM with an emulated Intel GPU
-  i915-userptr kselftest --help the C tests, here or in the VM
+  i915-userptr kselftest --list the C tests, which run here or in the VM
   i915-userptr lab --help       locking strategies, and every interleaving of them
 `;
 

@@ -4,7 +4,8 @@ import pico from 'picocolors';
 import { type LanesTextOptions, lanesText } from '../../lab/lanes.js';
 import type { Replay } from '../../lab/schema.js';
 import { interruptible } from '../interrupt.js';
-import { openLab, written } from './open.js';
+import { written } from '../output.js';
+import { openLab } from './open.js';
 
 const after = `
 Runs the strategy along the schedule in the file, and prints it as lanes: one column a thread, one row
