@@ -400,7 +400,7 @@ static void parse(int argc, char **argv)
 	}
 	if (!getenv(KNOB_SEED)) {
 		snprintf(seed, sizeof(seed), "%#llx",
-			 (unsigned long long)((now_ns() ^ (uint64_t)getpid() << 32) & 0xffffffff));
+			 (unsigned long long)((now_ns() ^ (uint64_t)getpid() << 20) & 0xffffffff));
 		setenv(KNOB_SEED, seed, 1);
 	}
 	opt.seed = knob_seed();
