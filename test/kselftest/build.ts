@@ -8,7 +8,9 @@ import { promisify } from 'node:util';
 import { packageRoot } from '../../lib/native.js';
 
 export const source = join(packageRoot, 'kselftest/drivers/gpu/i915_userptr');
-export const programs = ['interface', 'object'].map((name) => `i915_userptr_${name}`);
+export const programs = ['interface', 'object', 'data', 'sharing'].map(
+  (name) => `i915_userptr_${name}`,
+);
 
 export interface Built {
   dir: string;

@@ -59,7 +59,7 @@ static pid_t fork_opener(struct gate *gate, unsigned int held_ms)
 	_exit(0);
 }
 
-/* Unknown too where munmap began after the gate was opened, on a machine that was busy elsewhere. */
+/* Unknown too where munmap began after the gate was opened: the machine was busy elsewhere. */
 static enum era measure(const struct i915 *dev, unsigned int held_ms, unsigned int *munmap_ms)
 {
 	const size_t size = 16 * PAGE_SIZE_4K;

@@ -300,13 +300,14 @@ int harness_main(int argc, char **argv);
 	}                                                                                  \
 	static void _precondition(struct __test_metadata HARNESS_UNUSED *_metadata)
 
-#define HARNESS_COMPARE(expected, op, seen, stop)                                          \
+/* The texts are made where the macro is used, or they would be those of the arguments' expansion. */
+#define HARNESS_COMPARE(expected, expected_text, op, seen, seen_text, stop)                \
 	do {                                                                               \
 		const long long expected_ = (long long)(expected);                         \
 		const long long seen_ = (long long)(seen);                                 \
 		if (!(expected_ op seen_))                                                 \
-			harness_compare(_metadata, __FILE__, __LINE__, stop, #expected,    \
-					expected_, #op, #seen, seen_);                     \
+			harness_compare(_metadata, __FILE__, __LINE__, stop, expected_text, \
+					expected_, #op, seen_text, seen_);                 \
 	} while (0)
 
 #define HARNESS_STRING(expected, op, seen, stop)                                           \
@@ -326,25 +327,25 @@ int harness_main(int argc, char **argv);
 /* Fails, and goes on: for loops that say themselves what was wrong. */
 #define HARNESS_FAIL(...) harness_fail(_metadata, __FILE__, __LINE__, false, __VA_ARGS__)
 
-#define ASSERT_EQ(expected, seen) HARNESS_COMPARE(expected, ==, seen, true)
-#define ASSERT_NE(expected, seen) HARNESS_COMPARE(expected, !=, seen, true)
-#define ASSERT_LT(expected, seen) HARNESS_COMPARE(expected, <, seen, true)
-#define ASSERT_LE(expected, seen) HARNESS_COMPARE(expected, <=, seen, true)
-#define ASSERT_GT(expected, seen) HARNESS_COMPARE(expected, >, seen, true)
-#define ASSERT_GE(expected, seen) HARNESS_COMPARE(expected, >=, seen, true)
-#define ASSERT_RET(expected, call) HARNESS_COMPARE(expected, ==, call, true)
+#define ASSERT_EQ(expected, seen) HARNESS_COMPARE(expected, #expected, ==, seen, #seen, true)
+#define ASSERT_NE(expected, seen) HARNESS_COMPARE(expected, #expected, !=, seen, #seen, true)
+#define ASSERT_LT(expected, seen) HARNESS_COMPARE(expected, #expected, <, seen, #seen, true)
+#define ASSERT_LE(expected, seen) HARNESS_COMPARE(expected, #expected, <=, seen, #seen, true)
+#define ASSERT_GT(expected, seen) HARNESS_COMPARE(expected, #expected, >, seen, #seen, true)
+#define ASSERT_GE(expected, seen) HARNESS_COMPARE(expected, #expected, >=, seen, #seen, true)
+#define ASSERT_RET(expected, call) HARNESS_COMPARE(expected, #expected, ==, call, #call, true)
 #define ASSERT_STREQ(expected, seen) HARNESS_STRING(expected, ==, seen, true)
 #define ASSERT_STRNE(expected, seen) HARNESS_STRING(expected, !=, seen, true)
 #define ASSERT_TRUE(seen) HARNESS_TRUTH(seen, #seen, true)
 #define ASSERT_FALSE(seen) HARNESS_TRUTH(!(seen), "!(" #seen ")", true)
 
-#define EXPECT_EQ(expected, seen) HARNESS_COMPARE(expected, ==, seen, false)
-#define EXPECT_NE(expected, seen) HARNESS_COMPARE(expected, !=, seen, false)
-#define EXPECT_LT(expected, seen) HARNESS_COMPARE(expected, <, seen, false)
-#define EXPECT_LE(expected, seen) HARNESS_COMPARE(expected, <=, seen, false)
-#define EXPECT_GT(expected, seen) HARNESS_COMPARE(expected, >, seen, false)
-#define EXPECT_GE(expected, seen) HARNESS_COMPARE(expected, >=, seen, false)
-#define EXPECT_RET(expected, call) HARNESS_COMPARE(expected, ==, call, false)
+#define EXPECT_EQ(expected, seen) HARNESS_COMPARE(expected, #expected, ==, seen, #seen, false)
+#define EXPECT_NE(expected, seen) HARNESS_COMPARE(expected, #expected, !=, seen, #seen, false)
+#define EXPECT_LT(expected, seen) HARNESS_COMPARE(expected, #expected, <, seen, #seen, false)
+#define EXPECT_LE(expected, seen) HARNESS_COMPARE(expected, #expected, <=, seen, #seen, false)
+#define EXPECT_GT(expected, seen) HARNESS_COMPARE(expected, #expected, >, seen, #seen, false)
+#define EXPECT_GE(expected, seen) HARNESS_COMPARE(expected, #expected, >=, seen, #seen, false)
+#define EXPECT_RET(expected, call) HARNESS_COMPARE(expected, #expected, ==, call, #call, false)
 #define EXPECT_STREQ(expected, seen) HARNESS_STRING(expected, ==, seen, false)
 #define EXPECT_STRNE(expected, seen) HARNESS_STRING(expected, !=, seen, false)
 #define EXPECT_TRUE(seen) HARNESS_TRUTH(seen, #seen, false)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What DRM_IOCTL_I915_GEM_USERPTR lends and refuses, and what the other ioctls say of such an object.
+ * What DRM_IOCTL_I915_GEM_USERPTR lends, and what it refuses.
  *
  * Errnos are those of kernel 5.13 and later: ed29c2691188 moved userptr to mmu_interval_notifier.
  */
