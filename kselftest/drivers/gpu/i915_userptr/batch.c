@@ -267,9 +267,10 @@ int job_exec(struct job *job)
 	return __gem_execbuf(job->dev->fd, &exec);
 }
 
-int job_submit(struct job *job)
+int job_write(struct job *job)
 {
 	uint64_t size;
+	unsigned int i;
 	int err;
 
 	if (!job->batch) {
@@ -279,12 +280,22 @@ int job_submit(struct job *job)
 	}
 	size = (job->n * 4ull + PAGE_SIZE_4K - 1) & ~(PAGE_SIZE_4K - 1ull);
 	err = job->batch ? 0 : __gem_create(job->dev->fd, size, &job->batch);
-	if (!err && !job->written)
+	if (!err)
 		err = write_batch(job, size);
 	if (err)
 		return err;
+	/* The addresses of the last time have been written over. */
+	for (i = 0; i < job->nrelocs; i++)
+		job->relocs[i].presumed_offset = ~0ull;
 	job->written = true;
-	return job_exec(job);
+	return 0;
+}
+
+int job_submit(struct job *job)
+{
+	int err = job->written ? 0 : job_write(job);
+
+	return err ? err : job_exec(job);
 }
 
 int job_wait(struct job *job)

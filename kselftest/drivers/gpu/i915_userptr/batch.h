@@ -70,7 +70,9 @@ void gate_destroy(struct gate *gate);
 /* The rest of the batch runs when the gate is open. */
 void job_gate(struct job *job, const struct gate *gate);
 
-/* Writes the batch into an object of its own and submits it once. 0 or -errno. */
+/* Writes the batch into an object of its own, be it again with other dwords. 0 or -errno. */
+int job_write(struct job *job);
+/* Writes the batch, where it is not written yet, and submits it once. 0 or -errno. */
 int job_submit(struct job *job);
 /* Submits the same again, once. */
 int job_exec(struct job *job);
