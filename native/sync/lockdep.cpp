@@ -75,6 +75,18 @@ void Task::forget() {
   forget_history(*this);
 }
 
+NonBlock::NonBlock(bool on) : task_(on ? current() : nullptr) {
+  if (!task_) return;
+  task_->non_block++;
+  detail::non_block.fetch_add(1, std::memory_order_relaxed);
+}
+
+NonBlock::~NonBlock() {
+  if (!task_) return;
+  task_->non_block--;
+  detail::non_block.fetch_sub(1, std::memory_order_relaxed);
+}
+
 Task* current() {
   if (running) return running;
   if (own.gone) return nullptr;
@@ -98,6 +110,12 @@ void cut_history() {
 namespace detail {
 
 std::atomic<uint64_t> stamp{1};
+std::atomic<uint32_t> non_block{0};
+
+void might_sleep(Where w) {
+  Task* t = ready();
+  if (t && t->non_block && turn_off()) say(sleeping_report(*t, w));
+}
 
 void acquire(const LockClass& cls, const void* lock, Mode mode, bool trylock, Where w,
              unsigned subclass, const void* nest) {

@@ -14,6 +14,10 @@
 // - What is waited for besides locks: Map, for work (running an item is an acquisition of the
 //   queue's class and of the work's, flushing it another), and Event, for completions and fences.
 // - A thread that ends, or a call that returns to user space, with a lock held.
+// - Whoever may sleep between NonBlock's begin and end, whether it has to or not: "sleeping
+// function
+//   called from invalid context". A SpinLock and a RwLock do not sleep (kernel: non_block_start,
+//   might_sleep).
 //
 // Cross-release: an Event is not held by anyone, so the other side has to be looked up in history.
 // When it is completed, all that the completing task acquired since the event was begun had to be
@@ -81,6 +85,7 @@ struct Task {
   uint32_t epoch = 0;
   uint32_t depth = 0;
   uint64_t chain = 0;
+  uint32_t non_block = 0;                ///< depth of NonBlock
   uint64_t touched[history_words] = {};  ///< which of `history` are there
   Held held[max_held];
   Acquisition history[2 * max_classes];  ///< by number of the class; odd: read_recursive
@@ -123,6 +128,9 @@ void release(const LockClass&, const void* lock);
 void complete(const LockClass&, uint64_t since, Where);
 void return_to_user();
 extern std::atomic<uint64_t> stamp;
+/// Sections of NonBlock in the process, most often none.
+extern std::atomic<uint32_t> non_block;
+void might_sleep(Where);
 }  // namespace detail
 
 inline bool enabled() {
@@ -143,6 +151,24 @@ inline void acquire(const LockClass& c, const void* lock, Mode m, bool trylock, 
 inline void release(const LockClass& c, const void* lock) {
   if (detail::on()) detail::release(c, lock);
 }
+
+/// The caller may sleep here.
+inline void might_sleep(Where w) {
+  if (detail::non_block.load(std::memory_order_relaxed)) detail::might_sleep(w);
+}
+
+/// Until the end of its scope the running context may not sleep (kernel: non_block_start). `on`
+/// false: it may.
+class NonBlock {
+ public:
+  explicit NonBlock(bool on);
+  ~NonBlock();
+  NonBlock(const NonBlock&) = delete;
+  NonBlock& operator=(const NonBlock&) = delete;
+
+ private:
+  Task* const task_;
+};
 
 /// What is held or waited for like a lock and is none (kernel: struct lockdep_map): the running of
 /// work, a section that others wait out.

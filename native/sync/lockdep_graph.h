@@ -62,5 +62,6 @@ struct Circle {
 };
 Report circular_report(const Task&, const Circle&);
 Report held_report(const Task&, bool to_user);
+Report sleeping_report(const Task&, Where);
 
 }  // namespace i915u::sync::lockdep

@@ -192,4 +192,13 @@ Report held_report(const Task& t, bool to_user) {
   return r;
 }
 
+Report sleeping_report(const Task& t, Where w) {
+  Report r;
+  r.title = "sleeping function called from invalid context";
+  r.text = "\nBUG: " + r.title + " at " + place(w) + "\n" + self_text(t) +
+           " is in a section that must not block, non_block count: " + std::to_string(t.non_block) +
+           "\n" + held_list(t);
+  return r;
+}
+
 }  // namespace i915u::sync::lockdep

@@ -17,8 +17,7 @@ class Mutex {
  public:
   enum Tracking { tracked, untracked };
   /// Untracked: inside another primitive, which tells lockdep itself.
-  explicit Mutex(const LockClass& cls, Tracking t = tracked)
-      : cls_(&cls), id_(new_object(cls.name)), tracked_(t == tracked) {}
+  explicit Mutex(const LockClass& cls, Tracking t = tracked) : Mutex(cls, t, true) {}
   Mutex(const Mutex&) = delete;
   Mutex& operator=(const Mutex&) = delete;
 
@@ -51,9 +50,14 @@ class Mutex {
   }
   const LockClass& lock_class() const { return *cls_; }
 
+ protected:
+  Mutex(const LockClass& cls, Tracking t, bool sleeps)
+      : cls_(&cls), id_(new_object(cls.name)), tracked_(t == tracked), sleeps_(sleeps) {}
+
  private:
   friend class WaitQueue;
   void note_lock(Where w, unsigned subclass, const void* nest) {
+    if (sleeps_ && tracked_) lockdep::might_sleep(w);
     if (tracked_) lockdep::acquire(*cls_, this, lockdep::Mode::write, false, w, subclass, nest);
   }
   void note_unlock() {
@@ -71,7 +75,7 @@ class Mutex {
 
   const LockClass* cls_;
   const uint32_t id_;
-  const bool tracked_;
+  const bool tracked_, sleeps_;
   bool held_ = false;  ///< under a scheduler; else m_ knows
   std::mutex m_;
 };
@@ -80,7 +84,7 @@ class Mutex {
 /// threads it is a mutex all the same: a spinning waiter would keep a preempted holder off its CPU.
 class SpinLock : public Mutex {
  public:
-  using Mutex::Mutex;
+  explicit SpinLock(const LockClass& cls) : Mutex(cls, tracked, false) {}
 };
 
 /// Holds a lock to the end of its scope.

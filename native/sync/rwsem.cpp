@@ -73,6 +73,7 @@ void RwSemaphore::grant() {
 }
 
 void RwSemaphore::down_read(Where w) {
+  if (sleeps_) lockdep::might_sleep(w);
   lockdep::acquire(*cls_, this, lockdep::Mode::read, false, w);
   step(Op::lock_read, w);
   auto l = own();
@@ -103,6 +104,7 @@ void RwSemaphore::up_read() {
 }
 
 void RwSemaphore::down_write_nest(const void* nest, Where w) {
+  if (sleeps_) lockdep::might_sleep(w);
   lockdep::acquire(*cls_, this, lockdep::Mode::write, false, w, 0, nest);
   step(Op::lock, w);
   auto l = own();

@@ -16,7 +16,7 @@ namespace i915u::sync {
 
 class RwSemaphore {
  public:
-  explicit RwSemaphore(const LockClass& cls) : cls_(&cls), id_(new_object(cls.name)) {}
+  explicit RwSemaphore(const LockClass& cls) : RwSemaphore(cls, true) {}
   RwSemaphore(const RwSemaphore&) = delete;
   RwSemaphore& operator=(const RwSemaphore&) = delete;
 
@@ -31,10 +31,15 @@ class RwSemaphore {
   /// Here it would be taken, were there need: lockdep sees it all the same (kernel:
   /// might_lock_read).
   void might_read(Where w = Where::current()) {
+    if (sleeps_) lockdep::might_sleep(w);
     lockdep::acquire(*cls_, this, lockdep::Mode::read, false, w);
     lockdep::release(*cls_, this);
   }
   const LockClass& lock_class() const { return *cls_; }
+
+ protected:
+  RwSemaphore(const LockClass& cls, bool sleeps)
+      : cls_(&cls), id_(new_object(cls.name)), sleeps_(sleeps) {}
 
  private:
   struct Waiter {
@@ -55,6 +60,7 @@ class RwSemaphore {
 
   const LockClass* cls_;
   const uint32_t id_;
+  const bool sleeps_;
   std::mutex m_;
   Waiter* first_ = nullptr;  ///< the line; the nodes are on the waiters' stacks
   uint32_t readers_ = 0;     ///< readers that hold it
@@ -63,7 +69,7 @@ class RwSemaphore {
 
 class RwLock : public RwSemaphore {
  public:
-  using RwSemaphore::RwSemaphore;
+  explicit RwLock(const LockClass& cls) : RwSemaphore(cls, false) {}
 };
 
 class ReadGuard {

@@ -86,6 +86,7 @@ bool Completion::done() {
 bool Completion::wait_until(uint64_t deadline, Where w) {
   if (deadline) event_.wait(w);
   Guard g(m_, w);
+  if (!deadline) return done_;
   return q_.wait(
       m_, deadline, [&] { return done_; }, w);
 }

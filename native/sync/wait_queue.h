@@ -16,6 +16,7 @@ class WaitQueue {
   /// now_ns() time; `forever` never comes. Returns whether it is ready.
   template <class Ready>
   bool wait(Mutex& m, uint64_t deadline, Ready ready, Where w = Where::current()) {
+    lockdep::might_sleep(w);
     while (!ready()) {
       if (!sleep(m, deadline, w)) return ready();
     }

@@ -2,6 +2,7 @@
 // The model's own steps, beside those of native/sync's primitives.
 #pragma once
 
+#include "sync/lockdep.h"
 #include "sync/scheduler.h"
 
 namespace i915u::lab {
@@ -17,6 +18,7 @@ inline void step(sync::Op::Act act, uint32_t object, const char* what,
 template <class Ready>
 void wait_more(uint32_t object, const char* what, const Ready& ready,
                sync::Where w = sync::Where::current()) {
+  sync::lockdep::might_sleep(w);
   if (sync::scheduler)
     sync::scheduler->step(
         {sync::Op::wait, object, what, w},
@@ -27,6 +29,7 @@ void wait_more(uint32_t object, const char* what, const Ready& ready,
 template <class Ready>
 void wait(uint32_t object, const char* what, const Ready& ready,
           sync::Where w = sync::Where::current()) {
+  sync::lockdep::might_sleep(w);
   step(sync::Op::store, object, what, w);
   if (!ready()) wait_more(object, what, ready, w);
 }

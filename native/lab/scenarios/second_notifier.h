@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Another driver's notifier on the same mm. It sleeps where its own page is concerned, for a lock
 // that the driver holds while it allocates memory; what it never does under that lock is touch its
-// own page.
+// own page. Lockdep does not know the lock: it would report this driver by itself, as the kernel's
+// does since 5.4, for which any invalidate may be an allocation's.
 #pragma once
 
 #include "lab/model/mm.h"
@@ -10,7 +11,8 @@ namespace i915u::lab {
 
 class SecondNotifier final : public soft::MmuNotifier {
  public:
-  SecondNotifier(LabMm& mm, int page) : lock(lock_class), mm_(mm), page_(page) {
+  SecondNotifier(LabMm& mm, int page)
+      : lock(lock_class, sync::Mutex::untracked), mm_(mm), page_(page) {
     mm_.notifiers().subscribe(*this);
   }
   ~SecondNotifier() override {

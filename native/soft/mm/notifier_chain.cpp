@@ -4,24 +4,32 @@
 // while a range with a subscriber is being invalidated; the tree is then left alone, and changes of
 // it wait for the last invalidate's end), and the order: interval notifiers first, then the others.
 // Changed on purpose: in place of SRCU each subscriber counts the walks of the list that have it.
+// The lockdep map is not held in invalidate_range_end, where nobody waits for the calls any more: a
+// lock that is held from start to end would be reported for that alone.
 // Left out: the _young and change_pte calls, invalidate_range (i915 has none of them), and RELEASE,
 // since a process cannot model its own exit.
 #include "soft/mm/notifier_chain.h"
 
 #include <cerrno>
+#include <optional>
 #include <utility>
 
 namespace i915u::soft {
+
+using sync::Op;
+
 namespace {
 
 const sync::LockClass subscriptions_class{"notifier_subscriptions.lock"};
+const sync::LockClass start_class{"mmu_notifier_invalidate_range_start"};
 
 }  // namespace
 
-NotifierChain::NotifierChain() : lock_(subscriptions_class) {}
+NotifierChain::NotifierChain() : start_map_(start_class), lock_(subscriptions_class) {}
 
 int NotifierChain::invalidate_range_start(const InvalidateRange& range) {
   invalidates_.fetch_add(1, std::memory_order_relaxed);
+  const sync::Guard in_start(start_map_);
   uint64_t cur_seq;
   bool hit;
   Walk walk;
@@ -34,6 +42,8 @@ int NotifierChain::invalidate_range_start(const InvalidateRange& range) {
     walk = begin_walk();
   }
   int err = 0;
+  std::optional<sync::lockdep::NonBlock> section;  // the calls (kernel: 5.4, ba170f76b69d)
+  section.emplace(!range.blockable);
   // The tree does not change while the sequence is odd, so no lock is held around the calls.
   if (hit && !itree_.for_each(range.start, range.end, [&](IntervalNotifier& n) {
         return n.invalidate(range, cur_seq) || range.blockable;
@@ -51,6 +61,7 @@ int NotifierChain::invalidate_range_start(const InvalidateRange& range) {
     if (err)
       for (MmuNotifier* n : started) n->invalidate_range_end(range);
   }
+  section.reset();
   end_walk(walk);
   if (!err) return 0;
   std::vector<std::unique_ptr<IntervalNotifier>> unused;  // destroyed without the lock
@@ -94,9 +105,17 @@ bool NotifierChain::quiet() {
 
 // --- subscribers of the whole mm
 
+void NotifierChain::Subscriber::step(Op::Act act) const {
+  if (sync::scheduler && object)
+    sync::scheduler->step({act, object, "subscriber", sync::Where::current()}, nullptr, nullptr);
+}
+
 NotifierChain::Walk NotifierChain::begin_walk() {
   if (subscribers_.empty()) return {};
-  for (const auto& s : subscribers_) s->running++;
+  for (const auto& s : subscribers_) {
+    s->step(Op::store);
+    s->running++;
+  }
   return {subscribers_.begin(), subscribers_.end()};
 }
 
@@ -104,25 +123,34 @@ NotifierChain::Walk NotifierChain::begin_walk() {
 // that it waits.
 void NotifierChain::end_walk(const Walk& walk) {
   for (const auto& s : walk) {
-    if (--s->running || !s->gone) continue;
+    s->step(Op::store);
+    if (--s->running) continue;
+    s->step(Op::load);
+    if (!s->gone) continue;
     sync::Guard g(lock_);
     wq_.wake_all();
   }
 }
 
-void NotifierChain::subscribe(MmuNotifier& n) {
+void NotifierChain::subscribe(MmuNotifier& n, Leaves leaves) {
+  const uint32_t object = leaves == Leaves::any_time ? sync::new_object("subscriber") : 0;
   sync::Guard g(lock_);
-  subscribers_.push_front(std::make_shared<Subscriber>(n));
+  subscribers_.push_front(std::make_shared<Subscriber>(n, object));
 }
 
 void NotifierChain::unsubscribe(MmuNotifier& n) {
+  start_map_.wait();
   sync::Guard g(lock_);
   for (auto it = subscribers_.begin(); it != subscribers_.end(); ++it) {
     if ((*it)->notifier != &n) continue;
     const auto s = *it;
+    s->step(Op::store);
     s->gone = true;
     subscribers_.erase(it);
-    wq_.wait(lock_, [&] { return s->running == 0; });
+    wq_.wait(lock_, [&] {
+      s->step(Op::load);
+      return s->running == 0;
+    });
     return;
   }
 }
@@ -167,6 +195,11 @@ bool NotifierChain::remove(IntervalNotifier& n) {
 }
 
 void NotifierChain::interval_remove(IntervalNotifier& n) {
+  {
+    sync::Guard g(lock_);
+    if (n.place_ == IntervalNotifier::out) return;  // dropped, and perhaps by a call
+  }
+  start_map_.wait();
   sync::Guard g(lock_);
   if (!remove(n)) return;
   const uint64_t seq = invalidate_seq_;
@@ -179,6 +212,7 @@ void NotifierChain::interval_drop(std::unique_ptr<IntervalNotifier> n) {
 }
 
 uint64_t NotifierChain::read_begin(IntervalNotifier& n) {
+  start_map_.wait();
   sync::Guard g(lock_);
   const uint64_t seq = n.seq_.load();
   wq_.wait(lock_, [&] { return invalidate_seq_ != seq; });

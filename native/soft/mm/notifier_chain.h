@@ -75,15 +75,18 @@ class NotifierChain {
   NotifierChain(const NotifierChain&) = delete;
   NotifierChain& operator=(const NotifierChain&) = delete;
 
+  /// Under a scheduler: may it unsubscribe while something is being invalidated? Only then are a
+  /// subscriber's coming and going steps of their own.
+  enum class Leaves { in_quiet, any_time };
   /// kernel: __mmu_notifier_register. mmap_lock is held for writing: no change may have its start
   /// before the registration and its end after it.
-  void subscribe(MmuNotifier&);
+  void subscribe(MmuNotifier&, Leaves = Leaves::in_quiet);
   /// kernel: mmu_notifier_unregister. Returns when no call to it is running. mmap_lock not held.
-  /// (Under a scheduler this race is not explored: leave when nothing is being invalidated.)
   void unsubscribe(MmuNotifier&);
 
   void interval_insert(IntervalNotifier&, uint64_t start, uint64_t len);
-  void interval_remove(IntervalNotifier&);  ///< returns when no call to it is running
+  /// Returns when no call to it is running.
+  void interval_remove(IntervalNotifier&);
   /// Removes it without waiting, so that an invalidate may do it; it is destroyed when no call to
   /// it is running.
   void interval_drop(std::unique_ptr<IntervalNotifier>);
@@ -104,8 +107,12 @@ class NotifierChain {
 
  private:
   struct Subscriber {
-    explicit Subscriber(MmuNotifier& n) : notifier(&n) {}
+    Subscriber(MmuNotifier& n, uint32_t o) : notifier(&n), object(o) {}
+    /// Before each access to the two below.
+    void step(sync::Op::Act) const;
+
     MmuNotifier* notifier;
+    const uint32_t object;             ///< Scheduler's, or 0
     std::atomic<uint32_t> running{0};  ///< walks of the list that have it
     std::atomic<bool> gone{false};
   };
@@ -118,6 +125,9 @@ class NotifierChain {
   /// True: `n` is deferred, and the caller who wants it gone waits for invalidate_seq to move on.
   bool remove(IntervalNotifier& n);
 
+  /// An invalidate is in progress (kernel: __mmu_notifier_invalidate_range_start_map). Held around
+  /// the start's calls, waited for by who waits for an end: what is held there no call may take.
+  sync::lockdep::Map start_map_;
   sync::SpinLock lock_;  // innermost
   sync::WaitQueue wq_;
   uint64_t invalidate_seq_ = 2, active_invalidate_ranges_ = 0;
