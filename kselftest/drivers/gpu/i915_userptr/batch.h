@@ -30,6 +30,8 @@ struct job {
 	unsigned int n, max;
 	uint32_t batch;		/* the handle, after job_submit() */
 	bool written;
+	void *map;		/* of the batch, where there is no pwrite */
+	size_t map_size;
 };
 
 void job_init(struct job *job, const struct i915 *dev, uint64_t engine);
