@@ -8,7 +8,7 @@ import { promisify } from 'node:util';
 import { packageRoot } from '../../lib/native.js';
 
 export const source = join(packageRoot, 'kselftest/drivers/gpu/i915_userptr');
-export const programs = ['interface', 'object', 'data', 'sharing'].map(
+export const programs = ['interface', 'object', 'data', 'sharing', 'leaks'].map(
   (name) => `i915_userptr_${name}`,
 );
 

@@ -207,11 +207,24 @@ static bool busy(struct race *r)
 	return false;
 }
 
+/* Lanes that have to look up many pages may need longer than what lies between two changes. */
+static void let_one_through(struct race *r)
+{
+	const struct lane *l = &r->lanes[rng_below(&r->rng, r->nlanes)];
+	const unsigned int accepted = l->accepted;
+	uint64_t until = now_ns() + 30000000;
+
+	while (l->accepted == accepted && now_ns() < until && !r->stop)
+		sched_yield();
+}
+
 /* Mostly, until an execbuf is under way; it may be over before the change begins. */
 static void aim(struct race *r)
 {
 	uint64_t until = now_ns() + 3000000;
 
+	if (!r->access && rng_below(&r->rng, 4) == 0)
+		let_one_through(r);
 	if (rng_below(&r->rng, 4) == 0) {
 		race_dwell(r);
 		return;

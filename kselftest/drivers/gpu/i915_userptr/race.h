@@ -41,6 +41,7 @@ enum access { ACCESS_RW, ACCESS_READ, ACCESS_NONE };
 
 struct race_job {
 	struct job job;
+	unsigned int object;
 	unsigned int value_at[RACE_SLOTS], seq_at;	/* dwords of the batch */
 	uint32_t seq;					/* 0: not in flight */
 	unsigned int gen[RACE_SLOTS];
@@ -95,6 +96,7 @@ struct race {
 	const char *what;
 	uint64_t until, last;
 	unsigned int changes, meets_exec, began_in_exec, ended_in_exec, began_busy, ended_busy, checks;
+	unsigned int count;		/* the test's own */
 	unsigned int execs_before;
 	bool exec_before;
 };

@@ -7,6 +7,8 @@
 
 #include "race_internal.h"
 
+#define RENEW_EACH 16
+
 static const uint64_t engines[RACE_LANES] = { I915_EXEC_RENDER, I915_EXEC_BLT };
 
 /* Written once before any change. */
@@ -20,6 +22,7 @@ static void build(struct __test_metadata *_metadata, struct lane *l, struct race
 	if (l->dev.gen >= GEN8)
 		job_gate(&j->job, &r->gate);
 	object = job_object(&j->job, l->handle, true);
+	j->object = object;
 	for (i = 0; i < r->nslots; i++) {
 		job_store(&j->job, object, race_place(&r->slots[i], l->id), 0);
 		j->value_at[i] = j->job.n - 1;
@@ -137,13 +140,50 @@ static void submit(struct lane *l, struct race_job *j)
 		judge_errno(l, err, before, access);
 }
 
+/*
+ * Another object of the same memory, for pages that are not pinned all the time, and that are looked
+ * up for the first time again. Where it is for the GPU stays the same.
+ */
+static void renew(struct lane *l)
+{
+	struct __test_metadata *_metadata = l->race->metadata;
+	struct race *r = l->race;
+	unsigned int i, k;
+	uint32_t handle;
+	int err;
+
+	for (i = 0; i < RACE_DEPTH; i++)
+		finish(l, &l->jobs[i]);
+	err = __gem_close(r->dev.fd, l->handle);
+	sleep_ms(1);
+	if (!err)
+		err = __gem_userptr(r->dev.fd, r->m.p, r->m.size, 0, &handle);
+	if (err) {
+		HARNESS_FAIL("closing an object and lending its memory again: %s", strerror(-err));
+		r->stop = true;
+		return;
+	}
+	for (i = 0; i < RACE_DEPTH; i++) {
+		struct job *job = &l->jobs[i].job;
+
+		job->objects[l->jobs[i].object].handle = handle;
+		for (k = 0; k < job->nrelocs; k++)
+			if (job->relocs[k].target_handle == l->handle)
+				job->relocs[k].target_handle = handle;
+	}
+	l->handle = handle;
+}
+
 static void *run(void *arg)
 {
 	struct lane *l = arg;
+	struct rng rng = test_rng(1 + l->id);
 	unsigned int i;
 
 	l->tid = gettid();
 	for (i = 0; !l->race->stop; i = (i + 1) % RACE_DEPTH) {
+		if (rng_below(&rng, RENEW_EACH) == 0)
+			renew(l);
 		finish(l, &l->jobs[i]);
 		submit(l, &l->jobs[i]);
 	}
