@@ -9,7 +9,7 @@
  * the CPU writes. A batch writes its lane's dword in all slots: a tag, that is the lane and the
  * submission's number.
  *
- *	static void change(struct race *r, struct __test_metadata *_metadata)
+ *	RACE_CHANGE(change)
  *	{
  *		struct span s = race_span(r);
  *
@@ -75,6 +75,10 @@ struct span {
 
 struct race;
 typedef void race_change(struct race *r, struct __test_metadata *_metadata);
+
+#define RACE_CHANGE(name)                                        \
+	static void name(struct race __attribute__((unused)) *r, \
+			 struct __test_metadata __attribute__((unused)) *_metadata)
 
 struct race {
 	struct __test_metadata *metadata;
@@ -157,6 +161,8 @@ void race_spared(struct race *r, struct span s);
 
 /* The CPU's dwords get new values. */
 void race_touch(struct race *r, struct span s);
+/* Where in the memory the dword is that only the CPU writes; who writes it sets ->cpu. */
+size_t race_cpu_place(const struct slot *s);
 /* Stale writes and lost content, in what can be read. */
 void race_check(struct race *r, struct span s, const char *when);
 

@@ -40,6 +40,11 @@ bool race_peek(const void *p, uint32_t *value)
 	return there;
 }
 
+size_t race_cpu_place(const struct slot *s)
+{
+	return race_place(s, RACE_LANES);
+}
+
 static bool within(const struct slot *s, struct span span)
 {
 	return s->offset >= span.offset && s->offset < span.offset + span.size;

@@ -29,10 +29,6 @@ PRECONDITION_I915
 #define MAP_HUGE_2MB (21 << 26)
 #endif
 
-#define RACE_CHANGE(name)                                  \
-	static void name(struct race __attribute__((unused)) *r, \
-			 struct __test_metadata __attribute__((unused)) *_metadata)
-
 FIXTURE(mapping) {
 	struct race race;
 };
@@ -249,15 +245,15 @@ TEST_F(mapping, mremap_resizes, "mremap shrinks it and lets it grow: the new tai
 
 /*
  *	|---------- one vma ----------|
- *	|---- a ----|-- b --|--- c ---|		DONTFORK of b
- *	|---------- one vma ----------|		DOFORK
+ *	|---- a ----|-- b --|--- c ---|		DONTDUMP of b
+ *	|---------- one vma ----------|		DODUMP
  */
 RACE_CHANGE(change_split)
 {
 	struct span s = race_span(r);
 
-	EXPECT_EQ(0, race_innocent(r, s, "after its vma was split", madvise(s.p, s.size, MADV_DONTFORK)));
-	EXPECT_EQ(0, race_innocent(r, s, "after its vmas were merged", madvise(s.p, s.size, MADV_DOFORK)));
+	EXPECT_EQ(0, race_innocent(r, s, "after its vma was split", madvise(s.p, s.size, MADV_DONTDUMP)));
+	EXPECT_EQ(0, race_innocent(r, s, "after its vmas were merged", madvise(s.p, s.size, MADV_DODUMP)));
 }
 
 TEST_F(mapping, vma_splits, "its vma is split and merged under busy pages, and nothing is lost")
