@@ -28,6 +28,7 @@
  *	.guards		commit, or report, that the test guards against
  *	.timeout	seconds after which the test is killed (30); -S's seconds are added
  *	.expects_reset	GPU hangs and resets in the kernel log are part of the test
+ *	.leaks_pins	where the test fails as expected, the kernel keeps pages pinned
  *
  * In a test, its fixture's setup and teardown, and in any function that is given `_metadata`:
  *	ASSERT_*	stop the test; the fixture's teardown runs. In a forked child they exit it with 1.
@@ -36,6 +37,7 @@
  *	  _STREQ _STRNE; _RET(expected, call): what a call returned, errors as -errno
  *	REQUIRE(condition, fmt...)	skips the test at any depth, with the reason
  *	SKIP(statement, fmt...)		the same with a statement that leaves the test: return
+ *	XFAIL(statement, fmt...)	leaves the test, which has failed as expected: a known bug, by name
  * diag(), the seed's random numbers, -S and -n: knobs.h. Processes: harness_fork().
  *
  * With KSELFTEST_HARNESS defined all of this maps onto the kernel's own kselftest_harness.h; then
@@ -107,6 +109,7 @@ struct test_options {
 	const char *guards;
 	unsigned int timeout;
 	bool expects_reset;
+	bool leaks_pins;
 };
 
 /* Shared with the test's process, and with all that it forks. */
@@ -114,6 +117,7 @@ struct test_result {
 	int done;
 	int failed;
 	int skipped;
+	int xfailed;
 	char reason[256];
 };
 
@@ -171,6 +175,8 @@ void harness_compare(struct __test_metadata *t, const char *file, int line, bool
 		     const char *expected_text, long long expected, const char *op,
 		     const char *seen_text, long long seen);
 void harness_skip(struct __test_metadata *t, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+void harness_xfail(struct __test_metadata *t, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 /* Leaves the test by a jump; in another thread or process, ends that. */
 void harness_stop(struct __test_metadata *t) __attribute__((noreturn));
@@ -355,6 +361,12 @@ int harness_main(int argc, char **argv);
 	do {                                          \
 		harness_skip(_metadata, __VA_ARGS__); \
 		statement;                            \
+	} while (0)
+
+#define XFAIL(statement, ...)                          \
+	do {                                           \
+		harness_xfail(_metadata, __VA_ARGS__); \
+		statement;                             \
 	} while (0)
 
 #define REQUIRE(condition, ...)                                         \

@@ -99,6 +99,16 @@ void harness_skip(struct __test_metadata *t, const char *fmt, ...)
 	t->result->skipped = 1;
 }
 
+void harness_xfail(struct __test_metadata *t, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(t->result->reason, sizeof(t->result->reason), fmt, args);
+	va_end(args);
+	t->result->xfailed = 1;
+}
+
 static void child(struct __test_metadata *t, const void *variant, pid_t parent, int out)
 {
 	int null = open("/dev/null", O_RDONLY);
@@ -314,7 +324,9 @@ static enum outcome judge(const struct test_result *r, int status)
 			    WEXITSTATUS(status));
 		return OUTCOME_FAIL;
 	}
-	return r->failed ? OUTCOME_FAIL : r->skipped ? OUTCOME_SKIP : OUTCOME_PASS;
+	if (r->failed)
+		return OUTCOME_FAIL;
+	return r->skipped ? OUTCOME_SKIP : r->xfailed ? OUTCOME_XFAIL : OUTCOME_PASS;
 }
 
 enum outcome harness_run_test(struct __test_metadata *t, const void *variant, const char *name,
