@@ -15,7 +15,14 @@ import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { stepText, stepView } from '../../lib/cli/vm/building.js';
 import { faultsText } from '../../lib/cli/vm/driver.js';
-import { buildKernel, buildName, flavours, fragment } from '../../lib/vm/build.js';
+import {
+  buildKernel,
+  buildName,
+  type Flavour,
+  flavours,
+  fragment,
+  imageOf,
+} from '../../lib/vm/build.js';
 import { command, which } from '../../lib/vm/command.js';
 import { formatConfig, mergeConfig, parseConfig, unmet } from '../../lib/vm/config.js';
 import { buildDriver, pathsOfPatch } from '../../lib/vm/driver.js';
@@ -383,6 +390,9 @@ vmlinux:
 	@echo $(CFLAGS_gem/i915_gem_userptr.o) > $(O)/modules.builtin
 	@mkdir -p $(O)/include/config
 	@echo 6.1.5$(LOCALVERSION) > $(O)/include/config/kernel.release
+bzImage: vmlinux
+	@mkdir -p $(O)/arch/x86/boot
+	@cp $(O)/vmlinux $(O)/arch/x86/boot/bzImage
 `,
   );
   return path;
@@ -436,6 +446,15 @@ describe.skipIf(!canBuild)('a kernel', () => {
       faults: [],
     });
     expect(listing(source)).toEqual(before);
+  });
+
+  it('is a bzImage where it is instrumented: the entry of vmlinux does not bear that', async () => {
+    await buildKernel({ source: fakeSource(), flavours: ['kasan'] });
+    expect(readdirSync(join(dir, 'cache/builds/kasan'))).toContain('bzImage');
+    expect(readdirSync(join(dir, 'cache/builds/kasan'))).not.toContain('vmlinux');
+    expect(
+      [[], ['lockdep'], ['kcov'], ['kasan', 'lockdep']].map((f) => imageOf(f as Flavour[])),
+    ).toEqual(['vmlinux', 'vmlinux', 'arch/x86/boot/bzImage', 'arch/x86/boot/bzImage']);
   });
 
   it('is configured again when its configuration has changed, and then only', async () => {

@@ -14,8 +14,9 @@ interface BuildFlags {
 
 const after = `
 The configuration is x86_64_defconfig and kvm_guest.config with a fragment of this package over them:
-i915 and all that the guest needs is built in, and vmlinux is all there is to boot. Objects stay in
-the cache: after a change of one line a build takes seconds. No build writes in the source.
+i915 and all that the guest needs is built in, and vmlinux (with KASAN or kcov: bzImage) is all there
+is to boot. Objects stay in the cache: after a change of one line a build takes seconds. No build
+writes in the source.
 
 Examples:
   i915-userptr vm kernels build debian:6.1 --lockdep        then: vm run --kernel lockdep
