@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: MIT
 // The kselftests, built into a directory of their own: several test files build at once.
 import { execFile, spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { packageRoot } from '../../lib/native.js';
 
 export const source = join(packageRoot, 'kselftest/drivers/gpu/i915_userptr');
-export const programs = ['interface', 'object', 'data', 'sharing', 'leaks'].map(
-  (name) => `i915_userptr_${name}`,
-);
+/** All that the Makefile builds. */
+export const programs = (
+  /^PROGRAMS := (.*)$/m.exec(readFileSync(join(source, 'Makefile'), 'utf8'))?.[1] ?? ''
+)
+  .split(' ')
+  .map((name) => `i915_userptr_${name}`);
 
 export interface Built {
   dir: string;

@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include "batch.h"
-#include "harness.h"
 #include "knobs.h"
 
 #define HELD_MS 60

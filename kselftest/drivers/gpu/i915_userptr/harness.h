@@ -38,7 +38,7 @@
  *	REQUIRE(condition, fmt...)	skips the test at any depth, with the reason
  *	SKIP(statement, fmt...)		the same with a statement that leaves the test: return
  *	XFAIL(statement, fmt...)	leaves the test, which has failed as expected: a known bug, by name
- * diag(), the seed's random numbers, -S and -n: knobs.h. Processes: harness_fork().
+ * diag(), the seed's random numbers, -S and -n, harness_fork(): knobs.h.
  *
  * With KSELFTEST_HARNESS defined all of this maps onto the kernel's own kselftest_harness.h; then
  * there are no watches, and sentences are not shown.
@@ -53,26 +53,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/types.h>
 #include <signal.h>
+#include <sys/types.h>
 #include <unistd.h>
 
 #include "knobs.h"
-
-/* A child that dies with its parent. */
-static inline pid_t harness_fork(void)
-{
-	pid_t parent = getpid();
-	pid_t pid = fork();
-
-	if (pid == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		if (getppid() != parent)
-			_exit(1);
-	}
-	return pid;
-}
 
 #ifdef KSELFTEST_HARNESS
 
@@ -81,17 +66,33 @@ static inline pid_t harness_fork(void)
 #undef TEST_F
 #define TEST(test_name, ...) TEST_SIGNAL(test_name, -1)
 #define TEST_F(fixture_name, test_name, ...) TEST_F_TIMEOUT(fixture_name, test_name, 120)
-#define REQUIRE(condition, ...)                                  \
-	do {                                                     \
-		if (!(condition))                                \
-			SKIP(longjmp(_metadata->env, 1), __VA_ARGS__); \
+/*
+ * Since 6.8, which has FIXTURE_TEARDOWN_PARENT, each test is in a process of its own and its metadata
+ * is shared. Before, a test is left by its jump buffer.
+ */
+#ifdef FIXTURE_TEARDOWN_PARENT
+#define HARNESS_LEAVE() _exit(KSFT_SKIP)
+#define HARNESS_IS_OVER() (_metadata->exit_code != KSFT_PASS)
+#else
+#define HARNESS_LEAVE() longjmp(_metadata->env, 1)
+#define HARNESS_IS_OVER() (!_metadata->passed || _metadata->skip)
+#endif
+#define REQUIRE(condition, ...)                             \
+	do {                                                \
+		if (!(condition))                           \
+			SKIP(HARNESS_LEAVE(), __VA_ARGS__); \
 	} while (0)
+/* Theirs compare with 0, which is no pointer. */
+#undef ASSERT_TRUE
+#undef EXPECT_TRUE
+#define ASSERT_TRUE(seen) ASSERT_NE(0, !!(seen))
+#define EXPECT_TRUE(seen) EXPECT_NE(0, !!(seen))
 #define EXPECT_RET(expected, call) EXPECT_EQ(expected, call)
 #define ASSERT_RET(expected, call) ASSERT_EQ(expected, call)
 #define HARNESS_FAIL(...)                     \
 	do {                                  \
 		diag(__VA_ARGS__);            \
-		EXPECT_TRUE(0 && "see above"); \
+		EXPECT_TRUE(false);           \
 	} while (0)
 #define ABOUT(text) extern int about_is_unused
 #define PRECONDITION()                           \
@@ -329,6 +330,9 @@ int harness_main(int argc, char **argv);
 		if (!(condition))                                                          \
 			harness_fail(_metadata, __FILE__, __LINE__, stop, "Expected %s", text); \
 	} while (0)
+
+/* Whether the test has failed by now, or is skipped. */
+#define HARNESS_IS_OVER() (_metadata->result->failed || _metadata->result->skipped)
 
 /* Fails, and goes on: for loops that say themselves what was wrong. */
 #define HARNESS_FAIL(...) harness_fail(_metadata, __FILE__, __LINE__, false, __VA_ARGS__)

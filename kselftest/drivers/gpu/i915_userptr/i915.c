@@ -11,8 +11,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "harness.h"
-#include "knobs.h"
 
 enum call {
 	CALL_USERPTR,
@@ -22,10 +20,6 @@ enum call {
 	CALL_CLOSE,
 	CALL_OTHER,
 	CALLS,
-};
-
-static const char *const call_names[CALLS] = {
-	"userptr", "execbuf", "wait", "set_domain", "close", "others",
 };
 
 /* Of the test with all its threads and children. */
@@ -61,6 +55,12 @@ unsigned int i915_exec_eagain(void)
 }
 
 #ifndef KSELFTEST_HARNESS
+#include "harness.h"
+
+static const char *const call_names[CALLS] = {
+	"userptr", "execbuf", "wait", "set_domain", "close", "others",
+};
+
 static void before(const char *test, const struct test_options *options)
 {
 	(void)test;

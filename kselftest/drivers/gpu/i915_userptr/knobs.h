@@ -7,6 +7,7 @@
 #define I915_USERPTR_KNOBS_H
 
 #include <stdint.h>
+#include <sys/types.h>
 
 #define KNOB_DEVICE "I915_USERPTR_DEVICE"
 #define KNOB_SEED "I915_USERPTR_SEED"
@@ -39,6 +40,9 @@ uint64_t rng_below(struct rng *r, uint64_t below);
 /* CLOCK_MONOTONIC. */
 uint64_t now_ns(void);
 void sleep_ms(unsigned int ms);
+
+/* A child that dies with its parent, and is thereby never left behind by a test that fails. */
+pid_t harness_fork(void);
 
 /* The harness's: mixes the test's name into the seed. */
 void knob_set_test(uint64_t seed, const char *test);

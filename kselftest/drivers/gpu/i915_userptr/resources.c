@@ -11,7 +11,6 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#include "harness.h"
 #include "knobs.h"
 #include "memory.h"
 
@@ -133,6 +132,8 @@ long long used_kib(void)
 }
 
 #ifndef KSELFTEST_HARNESS
+#include "harness.h"
+
 static long long held_before;
 
 static void start(void)
