@@ -79,6 +79,7 @@ class FiberScheduler final : public Scheduler {
   uint32_t thread() const { return current_; }  ///< that made the last one
   uint32_t threads() const { return threads_; }
   const Task& task(uint32_t thread) const { return tasks_[thread]; }
+  bool failed() const { return failed_; }  ///< in the middle of the last step
   uint32_t able() const { return able_; }  ///< bit mask of the threads that can be chosen
   const Access& access(uint32_t i) const { return accesses_[i]; }
   uint32_t accesses() const { return static_cast<uint32_t>(accesses_.size()); }

@@ -12,6 +12,7 @@
 #include "lab/cell.h"
 #include "lab/lanes.h"
 #include "lab/lockdep_reports.h"
+#include "lab/model/lab.h"
 #include "test/harness.h"
 
 using namespace i915u;
@@ -65,7 +66,7 @@ TEST(lab_none_establishes_pages_inside_an_invalidate) {
             "lookup-invalidate: violated\nlookup-fault: violated\n"
             "lookup-invalidate-close: violated\ntwo-invalidates: violated\n"
             "first-instantiation: violated\nnested-invalidate: violated\n"
-            "overlapping-objects: violated\nreclaim: deadlocks\n");
+            "overlapping-objects: violated\nreclaim: deadlocks\noom-reap: violated\n");
   turns("none", "lookup-invalidate", "", "violated", "established inside an invalidate");
   turns("none", "first-instantiation", "", "violated", "established inside an invalidate");
   turns("none", "two-invalidates", "", "violated", "returned while a request");
@@ -77,7 +78,7 @@ TEST(lab_rwsem_deadlocks) {
             "two-invalidates: violated\nfirst-instantiation: violated\n"
             "innocent-mprotect: lockdep\ninnocent-migration: lockdep\ninnocent-thp: lockdep\n"
             "innocent-swap: lockdep\ninnocent-fork: lockdep\nexit-busy: lockdep\n"
-            "reclaim-atomic: holds\n");
+            "reclaim-atomic: holds\noom-reap: holds\n");
   // Against mmap_sem; for writing inside its own read side; nested; the flush inside its write
   // side.
   turns("rwsem", "lookup-fault", "", "deadlocks", "waits for mmap_lock");
@@ -206,6 +207,47 @@ TEST(lab_lockdep_sees_what_no_execution_deadlocks_on) {
   CHECK_EQ(v.lockdep, "possible circular locking dependency detected");
   CHECK(v.search.exhaustive);
   CHECK(v.search.counterexample.steps.size() > 0);
+}
+
+namespace {
+
+/// A driver that does not ask whether it may block.
+class Sleeper final : public soft::MmuNotifier {
+ public:
+  explicit Sleeper(LabMm& mm) : mm_(mm) { mm_.notifiers().subscribe(*this); }
+  ~Sleeper() override {
+    sync::Uncancelled whole;
+    mm_.notifiers().unsubscribe(*this);
+  }
+  int invalidate_range_start(const soft::InvalidateRange&) override {
+    sync::Guard g(lock_);
+    return 0;
+  }
+
+ private:
+  static inline const sync::LockClass lock_class{"the sleeper's lock"};
+  LabMm& mm_;
+  sync::Mutex lock_{lock_class};
+};
+
+template <bool atomic>
+void sleeper(Lab& l) {
+  l.more = std::make_shared<Sleeper>(l.mm());
+  l.thread("reaper", [&l] { atomic ? l.mm().oom_reap(0) : l.mm().dontneed(0); });
+}
+
+}  // namespace
+
+TEST(lab_a_notifier_that_sleeps_where_it_may_not_is_lockdeps) {
+  Cell cell;
+  cell.strategy = soft::find_strategy("interval");
+  for (const bool atomic : {false, true}) {
+    const Scenario s{"sleeper", "", 1, atomic ? sleeper<true> : sleeper<false>, nullptr};
+    cell.scenario = &s;
+    const Verdict v = explore_cell(cell, {});
+    CHECK_EQ(v.name, atomic ? "lockdep" : "holds");
+    CHECK_EQ(v.lockdep, atomic ? "sleeping function called from invalid context" : "");
+  }
 }
 
 // --- what is said of it

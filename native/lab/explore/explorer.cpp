@@ -132,7 +132,7 @@ class Player final : public FiberScheduler::Policy {
       for (const auto& h : t.held)
         held_.back().push_back(std::string(h.what) + (h.read ? " (read)" : ""));
       std::string what;
-      if (!t.ended) {
+      if (!t.ended && !(s.failed() && n == s.thread())) {
         what = act_name(t.op.act);
         if (*t.op.what) what += std::string(" ") + t.op.what;
       }

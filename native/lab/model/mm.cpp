@@ -286,6 +286,19 @@ void LabMm::ksm_merge(int page) {
   end(r);
 }
 
+// __oom_reap_task_mm: what it would have to wait for it leaves for later.
+void LabMm::oom_reap(int page) {
+  if (!mmap_lock_.down_read_trylock()) return;
+  struct Unlock {
+    sync::RwSemaphore& lock;
+    ~Unlock() { lock.up_read(); }
+  } unlock{mmap_lock_};
+  const auto r = range(page, 1, InvalidateEvent::unmap, false);
+  if (!start(r, "the OOM reaper")) return;
+  zap(page, 1);
+  end(r);
+}
+
 // --- without mmap_lock
 
 // try_to_migrate_one, move_to_new_folio, remove_migration_ptes.

@@ -14,7 +14,8 @@
 //
 // As the kernel, 6.1 unless it says else. Left out: munmap's downgrade of mmap_lock (5.0 and
 // later), per-VMA locks (6.4), pages that fork() copies at once because they are pinned (5.11), the
-// TLB, and charging, counting and LRU lists.
+// TLB, that nobody faults in what the OOM reaper took (MMF_UNSTABLE), and charging, counting and
+// LRU lists.
 #pragma once
 
 #include <cstdint>
@@ -79,6 +80,7 @@ class LabMm final : public soft::Mm {
   void punch_hole(int page);       // none       CLEAR; of a file's page, through its rmap
   void split(int page, int n);     // none       CLEAR; the entries change, not the frames
   void ksm_merge(int page);        // read       CLEAR twice
+  void oom_reap(int page);         // read, if nobody is in the way  UNMAP; it may not block
   /// The process lets go of its mm; whoever is the last user unmaps it (mmput, exit_mmap).
   void exit();  // none       RELEASE
 

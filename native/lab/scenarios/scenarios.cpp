@@ -173,6 +173,11 @@ void reclaim_atomic(Lab& l) {
   reclaim_under_lock(l, false);
 }
 
+void oom_reap(Lab& l) {
+  submit_thread(l);
+  l.thread("oom_reaper", [&l] { l.mm().oom_reap(0); });
+}
+
 void works_after_reclaim(Lab& l) {
   l.must_work(0, "reclaim");
 }
@@ -223,6 +228,8 @@ const Scenario scenarios[] = {
      works_after_reclaim},
     {"reclaim-atomic", "the same where the notifier may not sleep", 1, reclaim_atomic,
      works_after_reclaim},
+    {"oom-reap", "a first submission while the OOM reaper drops its page, which may not sleep", 1,
+     oom_reap, nullptr},
     {nullptr, nullptr, 0, nullptr, nullptr},
 };
 
