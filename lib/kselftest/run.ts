@@ -7,6 +7,7 @@ import { constants } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { commandText, thisHost } from '../stress/assemble.js';
+import { OptionError } from '../stress/options.js';
 import { exitStatus } from '../stress/result.js';
 import { command } from '../vm/command.js';
 import { VmError } from '../vm/error.js';
@@ -58,7 +59,7 @@ function programsIn(dir: string, wanted: readonly string[]): string[] {
     const full = name.startsWith(PREFIX) ? name : PREFIX + name;
     if (all.includes(full)) return full;
     const names = all.map((n) => n.slice(PREFIX.length)).join(', ');
-    throw new VmError(`kselftest has no ${name}; there are ${names}`);
+    throw new OptionError(`kselftest has no ${name}; there are ${names}`);
   });
 }
 
@@ -206,7 +207,7 @@ async function runProgram(
 
 /**
  * Builds what is not built, and runs it: on this machine, or with `vm` in a guest.
- * @throws {VmError} no compiler, no machine, or no such program.
+ * @throws {VmError} no compiler, no machine. @throws {OptionError} no such program.
  */
 export async function runKselftest(
   options: KselftestOptions,
