@@ -2,7 +2,7 @@
 // The C tests of kselftest/, one program after the other, on this machine's i915 or in a guest; and
 // what their reports come to.
 import { spawn } from 'node:child_process';
-import { readdirSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
@@ -16,7 +16,7 @@ import { type Ending, kernelOf, Machine } from '../vm/machine.js';
 import { type VmOptions, vmReplayArgs } from '../vm/options.js';
 import { prepare } from '../vm/prepare.js';
 import { leash } from '../vm/processes.js';
-import { buildKselftest } from '../vm/programs.js';
+import { buildKselftest, kselftestSource } from '../vm/programs.js';
 import { deviceOf, GUEST_NODE, guestEnv, vmOf } from '../vm/run.js';
 import { KtapReader, leaves } from './ktap.js';
 import { type KselftestProgram, type KselftestResult, SCHEMA } from './result.js';
@@ -49,11 +49,14 @@ const MAX_SAID = 4000;
 /** ms; from an interrupt to the end of what does not end. */
 const STOP_BOUND = 4000;
 
-/** The programs that were built, by name. */
-function programsIn(dir: string, wanted: readonly string[]): string[] {
-  const all = readdirSync(dir)
-    .filter((name) => name.startsWith(PREFIX) && !name.includes('.'))
-    .sort();
+/** The programs of the Makefile, or those of them that are wanted. */
+function programsOf(wanted: readonly string[]): string[] {
+  const text = readFileSync(join(kselftestSource, 'Makefile'), 'utf8');
+  const [, list = ''] = /^PROGRAMS :=(.*)$/m.exec(text) ?? [];
+  const all = list
+    .trim()
+    .split(/\s+/)
+    .map((name) => PREFIX + name);
   if (!wanted.length) return all;
   return wanted.map((name) => {
     const full = name.startsWith(PREFIX) ? name : PREFIX + name;
@@ -69,10 +72,11 @@ export async function listKselftest(
   patterns: Pick<KselftestOptions, 'test' | 'drop'>,
   signal?: AbortSignal,
 ): Promise<string> {
+  const names = programsOf(wanted);
   const dir = await buildKselftest(signal);
   const args = ['-l', '-v', ...patternArgs(patterns)];
   const parts: string[] = [];
-  for (const name of programsIn(dir, wanted)) {
+  for (const name of names) {
     const text = (await command(join(dir, name), args, { signal })).toString();
     if (text.trim()) parts.push(`${name}\n${text.trimEnd()}\n`);
   }
@@ -215,9 +219,9 @@ export async function runKselftest(
   hooks: KselftestHooks = {},
 ): Promise<KselftestResult> {
   const { signal } = hooks;
+  const names = programsOf(options.programs);
   hooks.onProgress?.('building the kselftest');
   const dir = await buildKselftest(signal);
-  const names = programsIn(dir, options.programs);
   const device = vm ? GUEST_NODE : options.device;
   const args = [
     ...(device ? ['-d', device] : []),

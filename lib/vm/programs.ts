@@ -58,14 +58,15 @@ export function build(
   return withLock(lock, (fd) => make(args, what, fd, signal), { signal });
 }
 
+export const kselftestSource = join(packageRoot, 'kselftest/drivers/gpu/i915_userptr');
+
 /**
  * The C tests, linked statically so that they run in whatever guest; returns where they are.
  * @throws {VmError} no compiler, or an error of it.
  */
 export async function buildKselftest(signal?: AbortSignal): Promise<string> {
   const out = programPath('kselftest');
-  const source = join(packageRoot, 'kselftest/drivers/gpu/i915_userptr');
-  const args = ['-C', source, `OUTPUT=${out}`, 'STATIC=1', 'all'];
+  const args = ['-C', kselftestSource, `OUTPUT=${out}`, 'STATIC=1', 'all'];
   await withLock(`${out}.lock`, (fd) => make(args, 'the kselftest', fd, signal), { signal });
   return out;
 }

@@ -5,9 +5,9 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { packageRoot } from '../../lib/native.js';
+import { kselftestSource } from '../../lib/vm/programs.js';
 
-export const source = join(packageRoot, 'kselftest/drivers/gpu/i915_userptr');
+export const source = kselftestSource;
 /** All that the Makefile builds. */
 export const programs = (
   /^PROGRAMS := (.*)$/m.exec(readFileSync(join(source, 'Makefile'), 'utf8'))?.[1] ?? ''
