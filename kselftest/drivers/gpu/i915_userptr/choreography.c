@@ -49,6 +49,20 @@ static int act_map_fixed(struct stage *st)
 	return p == MAP_FAILED ? -errno : 0;
 }
 
+/* What may not be lent: the GPU's own memory, here the gate's page, many times over the pages. */
+static int act_map_gem(struct stage *st)
+{
+	uint64_t offset;
+	unsigned int i;
+	int err = __gem_mmap_offset(st->dev.fd, st->gate.handle, I915_MMAP_OFFSET_WC, &offset);
+
+	for (i = 0; i < st->n && !err; i++)
+		if (mmap(at(st) + i * PAGE, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
+			 st->dev.fd, offset) == MAP_FAILED)
+			err = -errno;
+	return err;
+}
+
 static int act_mprotect(struct stage *st)
 {
 	return result(mprotect(at(st), st->n * PAGE, PROT_READ));
@@ -181,11 +195,16 @@ CHANGE(munmap_all, .fn = act_munmap, .back = act_map_fixed, .content = GONE, .co
        .waits = true, ALL);
 CHANGE(map_fixed, .fn = act_map_fixed, .content = ZEROS, .waits = true, LOOKED_UP);
 CHANGE(map_fixed_held, .fn = act_map_fixed, .content = ZEROS, .waits = true, HELD);
+CHANGE(map_gem, .fn = act_map_gem, .back = act_map_fixed, .content = GONE, .content_back = ZEROS,
+       .waits = true, LOOKED_UP);
 CHANGE(mprotect, .fn = act_mprotect, .back = act_mprotect_back, .content = GONE,
        .content_back = STAYS, .waits = true, LOOKED_UP);
 CHANGE(mremap, .fn = act_mremap, .back = act_mremap_back, .content = GONE, .content_back = STAYS,
        .waits = true, .moved = true, LOOKED_UP);
 CHANGE(dontneed, .fn = act_dontneed, .content = ZEROS, .waits = true, LOOKED_UP);
+/* Where the notifier's range is to end. */
+CHANGE(dontneed_last, .fn = act_dontneed, .content = ZEROS, .waits = true,
+       .first = STAGE_PAGES - 1, .n = 1);
 CHANGE(pageout, .fn = act_pageout, .content = STAYS, LOOKED_UP);
 CHANGE(fork, .fn = act_fork, .content = STAYS, .waits = true, .innocent_copy = true, LOOKED_UP);
 CHANGE(split, .fn = act_split, .back = act_merge, .content = STAYS, .content_back = STAYS, LOOKED_UP);
