@@ -49,7 +49,7 @@ interface Flags {
 /** On a machine without a terminal: a line so often, or for each program. */
 const PLAIN_EVERY_S = 10;
 /** Of a test that failed. */
-const MAX_SHOWN = 12;
+const MAX_SHOWN = 30;
 /** Its hugetlb tests need some. */
 const HUGEPAGES = '40';
 
