@@ -89,6 +89,10 @@
 #define EXPECT_TRUE(seen) EXPECT_NE(0, !!(seen))
 #define EXPECT_RET(expected, call) EXPECT_EQ(expected, call)
 #define ASSERT_RET(expected, call) ASSERT_EQ(expected, call)
+/* Since 6.9. */
+#ifndef XFAIL
+#define XFAIL(statement, ...) SKIP(statement, __VA_ARGS__)
+#endif
 #define HARNESS_FAIL(...)                     \
 	do {                                  \
 		diag(__VA_ARGS__);            \

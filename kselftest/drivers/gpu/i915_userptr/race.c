@@ -254,10 +254,11 @@ void race_after(struct race *r)
 
 static bool goes_on(struct race *r)
 {
+	const struct __test_metadata *_metadata = r->metadata;
 	const unsigned int count = knob_count(0);
 	const uint64_t now = now_ns();
 
-	if (test_is_over(r->metadata))
+	if (HARNESS_IS_OVER())
 		return false;
 	if (count)
 		return r->changes < count;
@@ -293,6 +294,6 @@ void race_loop(struct race *r, const char *what, race_change *change)
 		change(r, _metadata);
 	stop_keeper(r);
 	say(r);
-	REQUIRE(r->meets_exec || test_is_over(r->metadata),
+	REQUIRE(r->meets_exec || HARNESS_IS_OVER(),
 		"no change overlapped with an execbuf, of %u: nothing was tested", r->changes);
 }

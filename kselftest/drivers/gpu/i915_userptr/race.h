@@ -118,16 +118,6 @@ void race_loop(struct race *r, const char *what, race_change *change);
 /* Ends the lanes, looks at all slots, unmaps. Called by the fixture's teardown; again is nothing. */
 void race_end(struct race *r);
 
-/* Whether the test has failed, or is skipped. */
-static inline bool test_is_over(const struct __test_metadata *t)
-{
-#ifdef KSELFTEST_HARNESS
-	return t->exit_code != KSFT_PASS;
-#else
-	return t->result->failed || t->result->skipped;
-#endif
-}
-
 /* A range by chance, of whole pages, often one that goes to an end; or all of it. */
 struct span race_span(struct race *r);
 struct span race_all(struct race *r);
@@ -188,11 +178,14 @@ void race_unchanged(struct race *r, const struct race_content *c, const char *wh
 	({                                                  \
 		struct race_content content_;               \
 		__typeof__(call) innocent_ret_;             \
+		int innocent_errno_;                        \
 		race_remember(r, s, &content_);             \
 		innocent_ret_ = race_call(r, call);         \
+		innocent_errno_ = errno;                    \
 		race_survived(r, &content_, when);          \
 		race_touch(r, s);                           \
 		race_check(r, s, when);                     \
+		errno = innocent_errno_;                    \
 		innocent_ret_;                              \
 	})
 

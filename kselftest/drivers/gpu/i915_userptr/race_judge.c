@@ -121,12 +121,13 @@ void race_judge_lane(struct race *r, struct slot *s, unsigned int lane, const ch
 	r->checks++;
 	if (!value)
 		return;
-	if (value >> TAG_LANE_SHIFT != lane || (value & TAG_SEQ) > begun)
+	if (value >> TAG_LANE_SHIFT != lane || (value & TAG_SEQ) > begun) {
 		HARNESS_FAIL("stale write: page %zu holds %#x %s, which was never submitted here",
 			     s->offset / PAGE, value, when);
-	else if ((value & TAG_SEQ) <= floor)
+	} else if ((value & TAG_SEQ) <= floor) {
 		HARNESS_FAIL("stale write: page %zu holds batch %u of lane %u %s, but its execbuf had returned before the page was made (batch %u was the last)",
 			     s->offset / PAGE, value & TAG_SEQ, lane, when, floor);
+	}
 }
 
 /* The changes are made by the thread that looks: no slot changes meanwhile. */

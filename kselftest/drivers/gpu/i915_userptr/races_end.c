@@ -152,10 +152,11 @@ static void loop_of_ends(struct __test_metadata *_metadata, struct _test_data_en
 		if (!pid)
 			end_busy(self->p, how, delay);
 		ASSERT_TRUE(ends(pid, &status));
-		if (how == BY_SIGKILL)
+		if (how == BY_SIGKILL) {
 			EXPECT_TRUE(WIFEXITED(status) || WTERMSIG(status) == SIGKILL);
-		else
+		} else {
 			EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+		}
 		for (i = 0; i < PAGES; i++)
 			ASSERT_EQ(OLD + i, *(volatile uint32_t *)(self->p + i * PAGE));
 	}

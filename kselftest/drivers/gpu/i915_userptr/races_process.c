@@ -54,6 +54,7 @@ static int status_of(pid_t pid)
 /* What the child has is of the moment of the fork: no batch of the parent's may reach it later. */
 static void watch_copy(struct race *r)
 {
+	const struct __test_metadata *_metadata = r->metadata;
 	struct race_content c;
 
 	race_remember(r, race_all(r), &c);
@@ -61,7 +62,7 @@ static void watch_copy(struct race *r)
 	memset(c.begun, 0xff, sizeof(c.begun));
 	race_dwell(r);
 	race_unchanged(r, &c, "in a forked child");
-	_exit(test_is_over(r->metadata) ? 1 : 0);
+	_exit(HARNESS_IS_OVER() ? 1 : 0);
 }
 
 RACE_CHANGE(change_fork)
