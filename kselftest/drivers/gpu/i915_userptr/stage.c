@@ -286,6 +286,10 @@ int stage_do(struct __test_metadata *_metadata, struct stage *st, unsigned int a
 	return stage_finish(_metadata, st, actor);
 }
 
+/*
+ * In what it was told, or on the way to it: a fault on its own stack waits too, while another thread
+ * holds the mm. Its naps are no D.
+ */
 static bool sleeps(const struct stage *st, unsigned int actor)
 {
 	char line[512], *state;
@@ -293,7 +297,7 @@ static bool sleeps(const struct stage *st, unsigned int actor)
 	if (!read_proc(st, actor, "stat", line, sizeof(line)))
 		return false;
 	state = strrchr(line, ')');
-	return state && (state[2] == 'S' || state[2] == 'D');
+	return state && (state[2] == 'D' || (state[2] == 'S' && !st->actors[actor].go));
 }
 
 bool stage_wait_blocked(struct __test_metadata *_metadata, struct stage *st, unsigned int actor)
@@ -305,7 +309,7 @@ bool stage_wait_blocked(struct __test_metadata *_metadata, struct stage *st, uns
 		if (stage_is_done(st, actor))
 			return false;
 		ASSERT_LT(now_ns(), until);
-		looks = !st->actors[actor].go && sleeps(st, actor) ? looks + 1 : 0;
+		looks = sleeps(st, actor) ? looks + 1 : 0;
 		sleep_ms(1);
 	}
 	return !stage_is_done(st, actor);
