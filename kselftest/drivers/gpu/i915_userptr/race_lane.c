@@ -32,6 +32,21 @@ static void build(struct __test_metadata *_metadata, struct lane *l, struct race
 	ASSERT_RET(0, job_write(&j->job));
 }
 
+/* Lost for good, or late: a wait that was over too early is another bug. */
+static unsigned int still_lost(const struct lane *l, const struct race_job *j)
+{
+	const struct race *r = l->race;
+	unsigned int i, n = 0;
+	uint32_t value;
+
+	sleep_ms(20);
+	for (i = 0; i < r->nslots; i++)
+		n += r->slots[i].gen == j->gen[i] &&
+		     race_peek(r->m.p + race_place(&r->slots[i], l->id), &value) &&
+		     (value & TAG_SEQ) < j->seq;
+	return n;
+}
+
 static void look_at(struct lane *l, struct race_job *j)
 {
 	struct __test_metadata *_metadata = l->race->metadata;
@@ -56,8 +71,8 @@ static void look_at(struct lane *l, struct race_job *j)
 	}
 	if (!wrong)
 		return;
-	diag("%u of its %u pages have lost it; the GPU's own page says that batch %u is done; execbuf has taken %u",
-	     wrong, r->nslots, race_done(l), l->accepted);
+	diag("%u of its %u pages have lost it, %u of them 20 ms later; the GPU's own page says that batch %u is done; execbuf has taken %u",
+	     wrong, r->nslots, still_lost(l, j), race_done(l), l->accepted);
 	r->stop = true;
 }
 
