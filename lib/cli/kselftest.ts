@@ -5,7 +5,7 @@ import { Command } from 'commander';
 import pico from 'picocolors';
 import { type KtapTest, leaves } from '../kselftest/ktap.js';
 import { type KselftestResult, kselftestResultSchema } from '../kselftest/result.js';
-import { listKselftest, runKselftest } from '../kselftest/run.js';
+import { listKselftest, runKselftest, totalsOf } from '../kselftest/run.js';
 import { columns, count } from '../report/units.js';
 import { OptionError } from '../stress/options.js';
 import { parseVmFlags, type VmFlagsGiven } from '../vm/options.js';
@@ -157,8 +157,7 @@ export function kselftestText(
     ];
     lines.push(...head.map(([name, text]) => `${name?.padEnd(8)} ${text}`), '');
     const rows = result.programs.map((p) => {
-      const of = { pass: 0, fail: 0, skip: 0, xfail: 0 };
-      for (const { test } of leaves(p.tests)) of[test.outcome]++;
+      const of = totalsOf([p]);
       return [p.name, count(of.pass), count(of.fail), count(of.skip), `${p.seconds.toFixed(1)} s`];
     });
     lines.push(...columns([['program', 'passed', 'failed', 'skipped', 'time'], ...rows]), '');

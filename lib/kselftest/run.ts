@@ -2,7 +2,7 @@
 // The C tests of kselftest/, one program after the other, on this machine's i915 or in a guest; and
 // what their reports come to.
 import { spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { once } from 'node:events';
 import { constants } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
@@ -16,7 +16,7 @@ import { type Ending, kernelOf, Machine } from '../vm/machine.js';
 import { type VmOptions, vmReplayArgs } from '../vm/options.js';
 import { prepare } from '../vm/prepare.js';
 import { leash } from '../vm/processes.js';
-import { buildKselftest, kselftestSource } from '../vm/programs.js';
+import { buildKselftest, KSELFTEST_PREFIX, kselftestPrograms } from '../vm/programs.js';
 import { deviceOf, GUEST_NODE, guestEnv, vmOf } from '../vm/run.js';
 import { KtapReader, leaves } from './ktap.js';
 import { type KselftestProgram, type KselftestResult, SCHEMA } from './result.js';
@@ -44,24 +44,18 @@ export interface KselftestHooks {
   onLine?: (line: string) => void;
 }
 
-const PREFIX = 'i915_userptr_';
 const MAX_SAID = 4000;
 /** ms; from an interrupt to the end of what does not end. */
 const STOP_BOUND = 4000;
 
 /** The programs of the Makefile, or those of them that are wanted. */
 function programsOf(wanted: readonly string[]): string[] {
-  const text = readFileSync(join(kselftestSource, 'Makefile'), 'utf8');
-  const [, list = ''] = /^PROGRAMS :=(.*)$/m.exec(text) ?? [];
-  const all = list
-    .trim()
-    .split(/\s+/)
-    .map((name) => PREFIX + name);
+  const all = kselftestPrograms();
   if (!wanted.length) return all;
   return wanted.map((name) => {
-    const full = name.startsWith(PREFIX) ? name : PREFIX + name;
+    const full = name.startsWith(KSELFTEST_PREFIX) ? name : KSELFTEST_PREFIX + name;
     if (all.includes(full)) return full;
-    const names = all.map((n) => n.slice(PREFIX.length)).join(', ');
+    const names = all.map((n) => n.slice(KSELFTEST_PREFIX.length)).join(', ');
     throw new OptionError(`kselftest has no ${name}; there are ${names}`);
   });
 }
@@ -86,6 +80,15 @@ export async function listKselftest(
 const patternArgs = ({ test, drop }: Pick<KselftestOptions, 'test' | 'drop'>) => [
   ...test.flatMap((p) => ['-t', p]),
   ...drop.flatMap((p) => ['-T', p]),
+];
+
+/** What the programs and our command take alike, but for the name of one. */
+const choiceArgs = (options: KselftestOptions, seconds: '-S' | '--seconds') => [
+  ...patternArgs(options),
+  ...(options.repeat > 1 ? ['-r', `${options.repeat}`] : []),
+  ...(options.seconds === undefined ? [] : [seconds, `${options.seconds}`]),
+  '-s',
+  `${options.seed}`,
 ];
 
 interface Exit {
@@ -183,11 +186,12 @@ async function runProgram(
   const exit = await place([path, ...args], out, (data) => {
     words = (words + data.toString()).slice(-MAX_SAID);
   });
+  const read = once(out, 'end');
   out.end();
-  await new Promise<void>((resolve) => out.on('close', resolve).destroy());
+  await read;
   const report = reader.end();
   const problems = hooks.signal?.aborted ? [] : [...report.problems];
-  const failed = [...leaves(report.tests)].some(({ test }) => test.outcome === 'fail');
+  const failed = totalsOf([report]).fail > 0;
   if (!hooks.signal?.aborted) {
     if (exit.lost !== undefined) problems.push(`the machine: ${exit.lost}`);
     else if (exit.signal) problems.push(`killed by ${exit.signal}`);
@@ -223,14 +227,7 @@ export async function runKselftest(
   hooks.onProgress?.('building the kselftest');
   const dir = await buildKselftest(signal);
   const device = vm ? GUEST_NODE : options.device;
-  const args = [
-    ...(device ? ['-d', device] : []),
-    ...patternArgs(options),
-    ...(options.repeat > 1 ? ['-r', `${options.repeat}`] : []),
-    ...(options.seconds === undefined ? [] : ['-S', `${options.seconds}`]),
-    '-s',
-    `${options.seed}`,
-  ];
+  const args = [...(device ? ['-d', device] : []), ...choiceArgs(options, '-S')];
   const startedAt = new Date();
   const machine =
     vm &&
@@ -332,11 +329,6 @@ function replayArgs(options: KselftestOptions, vm: VmOptions | undefined): strin
   return [
     ...options.programs,
     ...(vm ? ['--vm', ...vmReplayArgs(vm)] : options.device ? ['--device', options.device] : []),
-    ...options.test.flatMap((p) => ['-t', p]),
-    ...options.drop.flatMap((p) => ['-T', p]),
-    ...(options.repeat > 1 ? ['-r', `${options.repeat}`] : []),
-    ...(options.seconds === undefined ? [] : ['--seconds', `${options.seconds}`]),
-    '-s',
-    `${options.seed}`,
+    ...choiceArgs(options, '--seconds'),
   ];
 }

@@ -2,7 +2,7 @@
 // The programs of ours: the GPU and the guest's init, which a VM needs, the lab, the C tests. They are built
 // once, by make, which knows what has changed since.
 import { spawn } from 'node:child_process';
-import { accessSync, constants } from 'node:fs';
+import { accessSync, constants, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { packageRoot } from '../native.js';
 import { toolVersion } from '../stress/assemble.js';
@@ -59,6 +59,17 @@ export function build(
 }
 
 export const kselftestSource = join(packageRoot, 'kselftest/drivers/gpu/i915_userptr');
+export const KSELFTEST_PREFIX = 'i915_userptr_';
+
+/** The programs that the C tests' Makefile builds, in the order of their run. */
+export function kselftestPrograms(): string[] {
+  const text = readFileSync(join(kselftestSource, 'Makefile'), 'utf8');
+  const [, list = ''] = /^PROGRAMS :=(.*)$/m.exec(text) ?? [];
+  return list
+    .trim()
+    .split(/\s+/)
+    .map((name) => KSELFTEST_PREFIX + name);
+}
 
 /**
  * The C tests, linked statically so that they run in whatever guest; returns where they are.

@@ -1,19 +1,15 @@
 // SPDX-License-Identifier: MIT
 // The kselftests, built into a directory of their own: several test files build at once.
 import { execFile, spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { kselftestSource } from '../../lib/vm/programs.js';
+import { kselftestPrograms, kselftestSource } from '../../lib/vm/programs.js';
 
 export const source = kselftestSource;
 /** All that the Makefile builds. */
-export const programs = (
-  /^PROGRAMS := (.*)$/m.exec(readFileSync(join(source, 'Makefile'), 'utf8'))?.[1] ?? ''
-)
-  .split(' ')
-  .map((name) => `i915_userptr_${name}`);
+export const programs = kselftestPrograms();
 
 export interface Built {
   dir: string;

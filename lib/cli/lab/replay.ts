@@ -9,8 +9,8 @@ import { openLab } from './open.js';
 
 const after = `
 Runs the strategy along the schedule in the file, and prints it as lanes: one column a thread, one row
-a step, a bar for each lock that the thread holds, and the page table where it has changed. A schedule from another
-build, whose steps are no longer there, says at which step, and what stood there instead.
+a step, a bar for each lock that the thread holds, and the page table where it has changed. A schedule
+from another build, whose steps are no longer there, says at which step, and what stood there instead.
 
 Under a debugger, where each replay is the same again:
   i915-userptr lab replay --gdb FILE
