@@ -28,7 +28,7 @@ it is judged; so are errnos, times, and what is left at the end:
   unexpected success       or did not fail where it must: execbuf of memory that is unmapped
   liveness                 an operation, or all of the run, did not end within its bound
   leak                     pins or objects are left when all is closed
-  era                      munmap did not wait for the GPU, on a kernel before 6.8
+  era                      munmap did not wait for the GPU, on a kernel before 6.9
   kernel log               what the kernel says of itself: on soft, lockdep's report of a deadlock
                            that the order of locks allows (I915_USERPTR_LOCKDEP=0: none)
   crash                    the process of the run died

@@ -83,8 +83,8 @@ function headText(r: Result): string[] {
 function eraText({ expected, measured, munmapNs }: Result['era']): string {
   if (expected === 'unknown' && measured === 'unknown') return '';
   const words = {
-    waits: 'waits: the notifier waits for the GPU (before 6.8)',
-    'no-wait': 'no-wait: the notifier does not wait for the GPU (6.8 and later)',
+    waits: 'waits: the notifier waits for the GPU (before 6.9)',
+    'no-wait': 'no-wait: the notifier does not wait for the GPU (6.9 and later)',
     unknown: 'unknown',
   };
   const seen =

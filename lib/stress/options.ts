@@ -242,7 +242,7 @@ export const flags: readonly Flag[] = [
     flag: '--era',
     arg: 'era',
     group: 'Judgement',
-    help: "waits (the notifier waits for the GPU: before 6.8), no-wait (later), or auto: by the kernel's version",
+    help: "waits (the notifier waits for the GPU: before 6.9), no-wait (later), or auto: by the kernel's version",
     ...word,
   }),
   define({

@@ -74,7 +74,7 @@ export interface Violation {
   around: Op[];
 }
 
-/** When the notifier lets a change of a mapping go on: before 6.8 it waits for the GPU. */
+/** When the notifier lets a change of a mapping go on: before 6.9 it waits for the GPU. */
 export type EraName = 'unknown' | 'waits' | 'no-wait';
 
 export interface Snapshot {

@@ -50,7 +50,7 @@ export const driverFaults: readonly Fault[] = [
   },
   {
     name: 'no-wait',
-    says: 'the notifier does not wait for the GPU (before 6.8: later ones do not anyway)',
+    says: 'the notifier does not wait for the GPU (before 6.9: later ones do not anyway)',
     shows: 'munmap and mprotect return while batches still write',
     edits: [{ file, function: notifier, find: /\bdma_resv_wait_timeout\([^;]*\);/, put: '1;' }],
   },

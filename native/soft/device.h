@@ -13,7 +13,7 @@ namespace i915u::soft {
 class Strategy;
 
 struct SoftOptions {
-  std::string strategy = "interval";  ///< a StrategyName; "interval-nowait" is 6.8 and later
+  std::string strategy = "interval";  ///< a StrategyName; "interval-nowait" is 6.9 and later
   uint32_t faults = 0;                ///< Fault bits
   uint32_t fault_one_in = 1;          ///< a fault strikes in one of so many cases, by chance
   uint64_t seed = 1;                  ///< of that chance

@@ -10,8 +10,8 @@ namespace i915u::stress {
 /// When the kernel's notifier lets a change of a mapping go on (design.md, "write after protect").
 enum class Era : uint32_t {
   unknown,
-  waits,    ///< before 6.8: after the batches that use the range are done
-  no_wait,  ///< 6.8 and later: at once; the batches in flight keep the old pages
+  waits,    ///< before 6.9: after the batches that use the range are done
+  no_wait,  ///< 6.9 and later: at once; the batches in flight keep the old pages
 };
 
 struct Config {

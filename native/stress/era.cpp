@@ -26,7 +26,7 @@ Era era_expected(Run& run) {
   utsname u;
   int major = 0, minor = 0;
   if (uname(&u) < 0 || sscanf(u.release, "%d.%d", &major, &minor) != 2) return Era::unknown;
-  return major > 6 || (major == 6 && minor >= 8) ? Era::no_wait : Era::waits;
+  return major > 6 || (major == 6 && minor >= 9) ? Era::no_wait : Era::waits;
 }
 
 namespace {

@@ -7,7 +7,7 @@
 
 namespace i915u::stress {
 
-/// What the kernel's version says (soft: the strategy): before 6.8 the notifier waits.
+/// What the kernel's version says (soft: the strategy): before 6.9 the notifier waits.
 Era era_expected(Run& run);
 
 /// Finds out: munmap of a userptr object's memory under a batch that makes no end until the CPU

@@ -3,7 +3,7 @@
 // MI_SEMAPHORE_WAIT, and a thread that writes it when its time has come. This holds an invalidate
 // in the middle for as long as wanted, whoever is blocked behind it.
 //
-// That is all threads that fault, map or allocate: before 6.8, munmap waits for the batch with the
+// That is all threads that fault, map or allocate: before 6.9, munmap waits for the batch with the
 // mmap lock held. So the thread that opens gates does none of these, and waits for nobody who
 // might. What it touches is shared or not forked, for a fork write-protects the rest, and is there
 // before it starts.

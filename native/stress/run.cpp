@@ -192,7 +192,7 @@ void Run::probe_era(Recorder& rec) {
   if (era == Era::waits && measured == Era::no_wait)
     report(rec, ViolationKind::era, no_cell,
            "munmap returned after " + std::to_string(munmap_ns / 1000) +
-               " us, while a batch that uses the memory still ran: before 6.8 the notifier waits "
+               " us, while a batch that uses the memory still ran: before 6.9 the notifier waits "
                "for it (--era no-wait if this kernel has the later behaviour backported)");
 }
 

@@ -49,7 +49,7 @@ const strategy = process.env.I915_USERPTR_SOFT_STRATEGY;
 
 /**
  * The node that I915_USERPTR_DEVICE names, alone; else soft, and each i915 node of this machine that
- * may be stressed. `eras`: soft also as kernels from 6.8 on are, whose notifier does not wait. Soft has
+ * may be stressed. `eras`: soft also as kernels from 6.9 on are, whose notifier does not wait. Soft has
  * the strategy that I915_USERPTR_SOFT_STRATEGY names, alone; not all of them keep the contract.
  */
 export function devices({ eras = false } = {}): Target[] {

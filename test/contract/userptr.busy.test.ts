@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Mappings that change while the GPU uses them. Until 6.8 the notifier waits for the GPU; since then
+// Mappings that change while the GPU uses them. Until 6.9 the notifier waits for the GPU; since then
 // the pages stay pinned and the call returns. In both eras the call ends, what was submitted before
 // never shows in pages that came after, and nothing is lost that the call did not take away.
 

@@ -164,7 +164,7 @@ struct change {
 	act *back;		/* takes it back; the content STAYS or is ZEROS then */
 	enum content content, content_back;
 	enum stage_memory memory;
-	bool waits;		/* calls the notifier for pages that are mapped: waits for the GPU, before 6.8 */
+	bool waits;		/* calls the notifier for pages that are mapped: waits for the GPU, before 6.9 */
 	unsigned int first, n;
 	bool innocent_copy;	/* a forked child is to be asked */
 	bool moved;		/* the pages are elsewhere */
@@ -424,7 +424,7 @@ static void change_while_busy(struct __test_metadata *_metadata, struct stage *s
 
 /*
  *	submitter	L( L) X ........ X.
- *	changer		         S .......... C E	before 6.8
+ *	changer		         S .......... C E	before 6.9
  *	changer		         S C E			since
  */
 TEST_F(order, while_busy, "the change runs under a batch in flight: where the notifier waits, it is over after the batch")
@@ -449,7 +449,7 @@ TEST_F(order, while_busy, "the change runs under a batch in flight: where the no
 
 /*
  *	submitter	L( L) X ......................... X.
- *	changer		         S ......................... C E	before 6.8
+ *	changer		         S ......................... C E	before 6.9
  *	other		             L( ........................ L) X X.
  */
 TEST_F(order, lookup_within, "a submission comes while the change is held, or done under a batch: it finds what is there in the end")

@@ -17,8 +17,8 @@
 
 const char *const era_names[3] = {
 	"unknown",
-	"the notifier waits for the GPU (before 6.8)",
-	"the notifier does not wait for the GPU (6.8 and later)",
+	"the notifier waits for the GPU (before 6.9)",
+	"the notifier does not wait for the GPU (6.9 and later)",
 };
 
 static struct shared {

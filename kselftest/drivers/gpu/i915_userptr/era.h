@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Up to 6.7 the mmu notifier waits until the GPU has done with the pages; from 6.8 on it does not,
+ * Up to 6.8 the mmu notifier waits until the GPU has done with the pages; from 6.9 on it does not,
  * and they stay pinned until the object is used again or closed. By measurement, not by version:
  * kernels have patches.
  */

@@ -147,7 +147,7 @@ TEST_F(event, while_busy, "it happens while a batch is in flight")
 
 /*
  *	submitter	L( L) X ................. X.
- *	changer		         S ................. C E	before 6.8; S C E since
+ *	changer		         S ................. C E	before 6.9; S C E since
  *	other		            event
  */
 TEST_F(event, within_change, "it happens while munmap is held by a batch in flight, or has just been done under it")

@@ -90,7 +90,7 @@ TEST_F(pins, file_closed, "the close of the file lets go of all that was lent th
 	self->dev.fd = i915_reopen(&self->dev);
 }
 
-/* The notifier lets go of nothing, before 6.8 neither: it only tells the next use. */
+/* The notifier lets go of nothing, before 6.9 neither: it only tells the next use. */
 TEST_F(pins, unmapped, "pages that were unmapped are let go by the next use, which fails, or by the close")
 {
 	char *p = self->p;
@@ -187,7 +187,7 @@ static void child_ends(struct __test_metadata *_metadata, const struct i915 *dev
 }
 
 /*
- * The gate is opened from here: the file is the child's alone, but a mapping stays. Before 6.8 the end
+ * The gate is opened from here: the file is the child's alone, but a mapping stays. Before 6.9 the end
  * of the child's mm waits for the batch, so that is done before the child is waited for.
  */
 static void end_process(struct __test_metadata *_metadata, const struct i915 *node,

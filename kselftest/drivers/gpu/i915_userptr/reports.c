@@ -361,9 +361,9 @@ TEST(second_notifier, "a process ends whose memory KVM's notifier and i915's bot
 
 /*
  * Which of them have it can only be told by their versions: a kernel that is older and has the change of
- * 6.8 would fail here, and be right.
+ * 6.9 would fail here, and be right.
  */
-TEST(era, "a kernel before 6.8 waits in its notifier until the GPU has done with the pages")
+TEST(era, "a kernel before 6.9 waits in its notifier until the GPU has done with the pages")
 {
 	struct utsname u;
 	int major, minor;
@@ -371,8 +371,8 @@ TEST(era, "a kernel before 6.8 waits in its notifier until the GPU has done with
 	REQUIRE(era_known() != ERA_UNKNOWN, "the era could not be measured");
 	ASSERT_EQ(0, uname(&u));
 	REQUIRE(sscanf(u.release, "%d.%d", &major, &minor) == 2, "release %s", u.release);
-	REQUIRE(major < 6 || (major == 6 && minor < 8), "%s is later", u.release);
-	diag("fine where the change of 6.8, that the notifier does not wait, was brought to this kernel");
+	REQUIRE(major < 6 || (major == 6 && minor < 9), "%s is later", u.release);
+	diag("fine where the change of 6.9, that the notifier does not wait, was brought to this kernel");
 	EXPECT_EQ(ERA_WAITS, era_known());
 }
 
