@@ -81,6 +81,20 @@ export const driverFaults: readonly Fault[] = [
     ],
   },
   {
+    name: 'no-dirty',
+    says: 'pages are given back without being marked dirty',
+    shows:
+      'what a batch in flight wrote to a file after a write-back is lost: from 6.9 on, or with no-wait',
+    edits: [
+      {
+        file,
+        function: 'i915_gem_userptr_put_pages',
+        find: /\bobj->mm\.dirty && trylock_page\(page\)/,
+        put: 'false && trylock_page(page)',
+      },
+    ],
+  },
+  {
     name: 'notifier-lock',
     says: "the notifier takes the object's lock",
     shows:

@@ -83,6 +83,13 @@ int i915_gem_object_userptr_submit_init(struct drm_i915_gem_object *obj)
 		gup_flags |= FOLL_WRITE;
 	return pin(obj, gup_flags);
 }
+
+static void
+i915_gem_userptr_put_pages(struct drm_i915_gem_object *obj, struct sg_table *pages)
+{
+	if (obj->mm.dirty && trylock_page(page))
+		dirty(page);
+}
 `;
 const userptrPath = `${I915}/gem/i915_gem_userptr.c`;
 
@@ -149,6 +156,7 @@ describe('faults', () => {
     ]);
     expect(changed(made('no-wait'))).toEqual(['\tr = 1;']);
     expect(changed(made('no-foll-write'))).toEqual(['\t\tgup_flags |= 0;']);
+    expect(changed(made('no-dirty'))).toEqual(['\tif (false && trylock_page(page))']);
     const locked = made('notifier-lock');
     expect(changed(locked)).toHaveLength(2);
     expect(locked.indexOf('i915_gem_object_lock(obj')).toBeLessThan(locked.indexOf('write_lock('));
@@ -158,7 +166,7 @@ describe('faults', () => {
     expect(edits).not.toEqual([]);
     for (const edit of edits) {
       const gone = userptr.replace(
-        /set_seq|base\.size|wait_timeout|FOLL_WRITE|write_lock/g,
+        /set_seq|base\.size|wait_timeout|FOLL_WRITE|write_lock|trylock/g,
         'other',
       );
       expect(() => applyEdit(gone, edit)).toThrow(/0 times, not once/);
