@@ -110,7 +110,7 @@ TEST_F(write_back, before_batch, "a file's pages are dirtied by a batch after th
 {
 	store_all(_metadata, self, OLD);
 	ASSERT_EQ(0, msync(self->p, FUSE_FILE_SIZE, MS_SYNC));
-	EXPECT_NE(0, self->file.writes);
+	EXPECT_NE(0, atomic_load(&self->file.writes));
 	store_all(_metadata, self, NEW);
 	expect_kept(_metadata, self, NEW);
 }
@@ -293,7 +293,7 @@ TEST(without_progress, "execbuf of an object whose lookup gets nowhere does not 
 		EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 		return;
 	}
-	EXPECT_EQ(2, *step);
+	EXPECT_EQ(2, atomic_load(step));
 	kill(pid, SIGKILL);
 	EXPECT_EQ(pid, waitpid(pid, &status, 0));
 	XFAIL(return, "execbuf was still in the kernel after %d ms; 6.1 to 7.3 do that", SPINS_MS);

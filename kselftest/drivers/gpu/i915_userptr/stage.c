@@ -192,7 +192,7 @@ struct stage *stage_begin(struct __test_metadata *_metadata, enum stage_memory m
 	for (i = 0; i < ACTORS; i++) {
 		while (!st->actors[i].tid && now_ns() < until && waitpid(st->pid, NULL, WNOHANG) == 0)
 			usleep(200);
-		ASSERT_NE(0, st->actors[i].tid);
+		ASSERT_NE(0, atomic_load(&st->actors[i].tid));
 	}
 	return st;
 }
