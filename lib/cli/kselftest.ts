@@ -50,8 +50,8 @@ interface Flags {
 const PLAIN_EVERY_S = 10;
 /** Of a test that failed. */
 const MAX_SHOWN = 30;
-/** Its hugetlb tests need some. */
-const HUGEPAGES = '40';
+/** What tests of hugetlb mappings and of migration need. */
+const MACHINE = { hugepages: '40', numa: true } as const;
 
 const several = (value: string, before: string[] = []) => [...before, value];
 
@@ -77,7 +77,7 @@ export function kselftestCommand(ends: (status: number) => void): Command {
     .option('--vm', 'in a virtual machine, with the emulated GPU')
     .option('--list', 'tell the tests and what each proves')
     .option('--json <file>', 'write the result as JSON; - is stdout, and the words go to stderr')
-    .option('--ktap <file>', 'write what the programs print')
+    .option('--ktap <file>', 'write what the programs print; - is stdout, as with --json')
     .option('--quiet', 'no progress: the failures and the verdict');
   addVmOptions(command);
   return command
@@ -112,14 +112,17 @@ async function kselftest(programs: string[], flags: Flags, vm: VmFlagsGiven): Pr
   };
   for (const [name, file] of Object.entries({ json, ktap }))
     if (file !== undefined && file !== '-') checkWritable(`--${name}`, file);
-  const words = json === '-' ? process.stderr : process.stdout;
-  const log = ktap === undefined ? undefined : createWriteStream(ktap);
+  if (json === '-' && ktap === '-')
+    throw new OptionError('--json - and --ktap -: stdout is for one of them');
+  const words = json === '-' || ktap === '-' ? process.stderr : process.stdout;
+  const file = ktap === undefined || ktap === '-' ? undefined : createWriteStream(ktap);
+  const log = ktap === '-' ? process.stdout : file;
   const view = flags.quiet
     ? undefined
     : lineView(process.stderr, PLAIN_EVERY_S, () => performance.now());
   const done = { pass: 0, fail: 0, skip: 0, xfail: 0 };
   const result = await interruptible((signal) =>
-    runKselftest(options, inVm ? parseVmFlags({ hugepages: HUGEPAGES, ...vm }) : undefined, {
+    runKselftest(options, inVm ? parseVmFlags({ ...MACHINE, ...vm }) : undefined, {
       signal,
       onProgress: (what) => view?.show(what, true),
       onTest: (program, name, outcome) => {
@@ -130,7 +133,7 @@ async function kselftest(programs: string[], flags: Flags, vm: VmFlagsGiven): Pr
       onLine: (line) => log?.write(`${line}\n`),
     }),
   ).finally(() => view?.end());
-  await new Promise<void>((resolve) => (log ? log.end(resolve) : resolve()));
+  await new Promise<void>((resolve) => (file ? file.end(resolve) : resolve()));
   const color = pico.isColorSupported && Boolean(words.isTTY);
   await written(words, kselftestText(result, { color, brief: Boolean(flags.quiet) }));
   const text = `${JSON.stringify(kselftestResultSchema.parse(result), null, 2)}\n`;

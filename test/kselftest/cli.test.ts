@@ -32,10 +32,18 @@ describe('i915-userptr kselftest', () => {
     [['-r', '0'], /repeat/],
     [['-s', '18446744073709551616'], /--seed/],
     [['--json', '/nowhere/x'], /--json: \/nowhere/],
+    [['--json', '-', '--ktap', '-'], /--json - and --ktap -/],
   ])('%j is a usage error that says what to do', async (args, text) => {
     const { status, stderr } = await cli(['kselftest', ...args]);
     expect(stderr).toMatch(text);
     expect(status).toBe(2);
+  });
+
+  it.skipIf(renderNodes())('writes KTAP alone to stdout where --ktap is -', async () => {
+    const { stdout, stderr } = await cli(['kselftest', 'interface', '--ktap', '-']);
+    expect(stdout).toMatch(/^KTAP version 1\n/);
+    expect(stdout).not.toMatch(/SKIP: no i915/);
+    expect(stderr).toMatch(/^SKIP: no i915/m);
   });
 
   it.skipIf(renderNodes())(
