@@ -6,7 +6,12 @@ import { toolVersion } from '../stress/assemble.js';
 import { OptionError } from '../stress/options.js';
 import { exitStatus } from '../stress/result.js';
 import { VmError } from '../vm/error.js';
-import { kselftestDescription, labDescription, vmDescription } from './descriptions.js';
+import {
+  kselftestDescription,
+  labDescription,
+  matchDescription,
+  vmDescription,
+} from './descriptions.js';
 import { devicesCommand } from './devices.js';
 import { runCommand } from './run.js';
 
@@ -21,6 +26,7 @@ const after = `
   i915-userptr vm --help        the real driver, in a VM with an emulated Intel GPU
   i915-userptr kselftest --list the C tests, which run here or in the VM
   i915-userptr lab --help       locking strategies, and every interleaving of them
+  i915-userptr match --help     the software device against the real driver, call by call
 `;
 
 /** Says what went wrong, and with which status that ends. */
@@ -38,6 +44,7 @@ function failed(e: unknown): number {
 
 const vmStub = () => new Command('vm').description(vmDescription);
 const kselftestStub = () => new Command('kselftest').description(kselftestDescription);
+const matchStub = () => new Command('match').description(matchDescription);
 const labStub = () => new Command('lab').description(labDescription);
 
 /** How errors are told and how commands end, for a command and those under it. */
@@ -71,7 +78,8 @@ export async function main(argv: string[]): Promise<void> {
     argv[2] === 'kselftest'
       ? (await import('./kselftest.js')).kselftestCommand(ends)
       : kselftestStub();
-  for (const command of [runCommand(ends), devicesCommand(), vm, kselftest, lab])
+  const match = argv[2] === 'match' ? (await import('./match.js')).matchCommand(ends) : matchStub();
+  for (const command of [runCommand(ends), devicesCommand(), vm, kselftest, lab, match])
     program.addCommand(inheriting(command, program));
   try {
     await program.parseAsync(argv);

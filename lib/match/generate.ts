@@ -101,8 +101,9 @@ export function sequenceOf(
 export function possible(place: Place): Map<string, readonly string[]> {
   const kinds = new Map<string, readonly string[]>();
   for (const spec of allCalls(place)) kinds.set(spec.name, specKinds(spec));
-  for (const [call, names] of Object.entries({ ...memoryKinds, ...gateKinds }))
-    kinds.set(call, [...new Set([...(kinds.get(call) ?? []), ...names])]);
+  for (const more of [memoryKinds, gateKinds])
+    for (const [call, names] of Object.entries(more))
+      kinds.set(call, [...new Set([...(kinds.get(call) ?? []), ...names])]);
   // A fence that comes out needs the struct copied back.
   kinds.set(
     'I915_GEM_EXECBUFFER2',

@@ -151,6 +151,12 @@ export function memoryItem(place: Place): Arbitrary<Item> {
       ),
     ),
   );
+  const unaligned = fc
+    .tuple(somePages, fc.constantFrom('munmap', 'mprotect'), fc.constantFrom(8n, 4095n))
+    .map(([p, call, by]) => {
+      const rest = call === 'mprotect' ? [READ_WRITE] : [];
+      return one(callStep(call, [addressOf(place, p) + by, PAGE, ...rest], ['unaligned']));
+    });
   const again = somePages.map((p): Item => {
     const { area, page, pages } = p;
     return [
@@ -250,6 +256,7 @@ export function memoryItem(place: Place): Arbitrary<Item> {
     { weight: 3, arbitrary: again },
     { weight: 2, arbitrary: map },
     { weight: 3, arbitrary: unmap },
+    { weight: 1, arbitrary: unaligned },
     { weight: 4, arbitrary: protect },
     { weight: 2, arbitrary: remap },
     { weight: 6, arbitrary: advise },

@@ -1,0 +1,318 @@
+// SPDX-License-Identifier: MIT
+// Plays sequences on two players and compares what they answer, until the time or the count is over.
+import type { Arbitrary } from 'fast-check';
+import { type Compared, compare, type Difference, signatureOf } from './compare.js';
+import { Coverage } from './coverage.js';
+import { itemsOf, sequenceOf, stepsOf } from './generate.js';
+import type { Step } from './ops.js';
+import { type MatchOptions, shardIndex } from './options.js';
+import type { Played, Player } from './player.js';
+import type { FoundDifference, KernelResult } from './result.js';
+import { shortest } from './shrink.js';
+import type { Item } from './spec.js';
+
+/** Both sides: soft, and the driver of this kernel. */
+export interface Pair {
+  soft: Player;
+  driver: Player;
+  kernel: string;
+}
+
+export interface MatchHooks {
+  signal?: AbortSignal | undefined;
+  onProgress?: (result: KernelResult, what: string) => void;
+  onDifference?: (difference: FoundDifference) => void;
+}
+
+/** Sequences under way on each side: what the port to the guest needs to be busy. */
+const WINDOW = 48;
+/** Sequences between two looks at what is left over. */
+const LEAK_EVERY = 240;
+/** ms for shrinking one difference. */
+const SHRINK_BOUND = 30_000;
+/** Differences that are shrunk; more are counted. */
+const MAX_SHRUNK = 40;
+/** Of the same sequence, to see whether it shows the same again. */
+const REPEATS = 2;
+
+/** The call that a leak is told as. */
+const LEAKS = 'leaks';
+
+interface Sequence {
+  index: number;
+  items: readonly Item[];
+  steps: readonly Step[];
+}
+
+interface Outcome {
+  sequence: Sequence;
+  soft: Played;
+  driver: Played;
+  compared: Compared;
+}
+
+export class Matcher {
+  readonly #pair: Pair;
+  readonly #options: MatchOptions;
+  readonly #hooks: MatchHooks;
+  readonly #arbitrary: Arbitrary<readonly Item[]>;
+  readonly result: KernelResult;
+  readonly #coverage: Coverage;
+  #before = 0;
+  #begun = performance.now();
+  /** Since the last look at leaks. */
+  #since: Sequence[] = [];
+
+  constructor(pair: Pair, options: MatchOptions, result: KernelResult, hooks: MatchHooks) {
+    this.#pair = pair;
+    this.#options = options;
+    this.#hooks = hooks;
+    this.result = result;
+    this.#coverage = new Coverage(result.coverage);
+    this.#arbitrary = itemsOf(pair.soft.place);
+  }
+
+  #sequence(index: number, seed = this.#options.seed): Sequence {
+    const items = sequenceOf(this.#arbitrary, seed, index);
+    return { index, items, steps: stepsOf(this.#pair.soft.place, items) };
+  }
+
+  async #play(steps: readonly Step[]): Promise<{ soft: Played; driver: Played }> {
+    const lines = steps.map(({ line }) => line);
+    const [soft, driver] = await Promise.all([
+      this.#pair.soft.play(lines),
+      this.#pair.driver.play(lines),
+    ]);
+    return { soft, driver };
+  }
+
+  async #outcome(sequence: Sequence): Promise<Outcome> {
+    const { soft, driver } = await this.#play(sequence.steps);
+    return {
+      sequence,
+      soft,
+      driver,
+      compared: compare(sequence.steps, soft, driver, this.#pair.kernel),
+    };
+  }
+
+  /** @throws {VmError} a player, or its machine, is gone and does not come back. */
+  async run(): Promise<void> {
+    const { options, result } = { options: this.#options, result: this.result };
+    this.#begun = performance.now();
+    this.#before = result.seconds;
+    if (options.replay) {
+      const { seed, index } = options.replay;
+      await this.#take(await this.#outcome(this.#sequence(index, seed)), seed);
+      await this.#look();
+      return this.#tick('');
+    }
+    const until = options.seconds === undefined ? Infinity : this.#begun + options.seconds * 1000;
+    const last = options.sequences ?? Infinity;
+    const over = () =>
+      this.#hooks.signal?.aborted || performance.now() >= until || result.next >= last;
+    let asked = result.next;
+    const under: Promise<Outcome>[] = [];
+    const found: Outcome[] = [];
+    while (!over()) {
+      // A new difference is looked at when nothing else is under way.
+      while (
+        under.length < WINDOW &&
+        asked < last &&
+        !found.length &&
+        this.#since.length + under.length < LEAK_EVERY
+      ) {
+        const outcome = this.#outcome(this.#sequence(shardIndex(options.shard, asked++)));
+        outcome.catch(() => {});
+        under.push(outcome);
+      }
+      const first = under.shift();
+      if (first) {
+        const outcome = await first;
+        if (this.#count(outcome)) found.push(outcome);
+        this.#tick('');
+        continue;
+      }
+      for (const outcome of found.splice(0)) await this.#take(outcome);
+      if (this.#since.length >= LEAK_EVERY) await this.#look();
+    }
+    for (const outcome of await Promise.all(under)) if (this.#count(outcome)) found.push(outcome);
+    for (const outcome of found) await this.#take(outcome);
+    if (!this.#hooks.signal?.aborted) await this.#look();
+    this.#tick('');
+  }
+
+  #tick(what: string): void {
+    this.result.seconds = this.#before + (performance.now() - this.#begun) / 1000;
+    this.result.restarts = this.#pair.soft.restarts + this.#pair.driver.restarts;
+    this.#hooks.onProgress?.(this.result, what);
+  }
+
+  /** True: a difference that has not been seen yet. */
+  #count({ sequence, driver, compared }: Outcome): boolean {
+    const { result } = this;
+    result.next++;
+    result.sequences++;
+    result.calls += compared.calls;
+    this.#since.push(sequence);
+    for (const [i, step] of sequence.steps.entries()) {
+      const answer = driver.answers[i];
+      if (answer !== undefined) this.#coverage.add(step, answer);
+    }
+    for (const { name } of compared.deliberate)
+      result.deliberate[name] = (result.deliberate[name] ?? 0) + 1;
+    if (!compared.difference) return false;
+    const signature = signatureOf(compared.difference);
+    const known = result.differences.find((d) => d.signature === signature);
+    if (known) known.times++;
+    return !known;
+  }
+
+  async #take(outcome: Outcome, seed = this.#options.seed): Promise<void> {
+    const { difference } = outcome.compared;
+    if (this.#options.replay) this.#count(outcome);
+    if (!difference) return;
+    const signature = signatureOf(difference);
+    const known = this.result.differences.find((d) => d.signature === signature);
+    if (known) {
+      known.times++;
+      return;
+    }
+    this.#tick(`shrinking ${signature}`);
+    const shows = async (steps: readonly Step[]): Promise<Difference | undefined> => {
+      const { soft, driver } = await this.#play(steps);
+      const again = compare(steps, soft, driver, this.#pair.kernel).difference;
+      return again && signatureOf(again) === signature ? again : undefined;
+    };
+    await this.#report(outcome.sequence, seed, difference, signature, shows);
+  }
+
+  async #report(
+    sequence: Sequence,
+    seed: bigint,
+    difference: Difference,
+    signature: string,
+    shows: (steps: readonly Step[]) => Promise<Difference | undefined>,
+  ): Promise<void> {
+    let stable = true;
+    for (let i = 0; i < REPEATS && stable; i++) stable = Boolean(await shows(sequence.steps));
+    let steps = sequence.steps;
+    let last = difference;
+    if (stable && this.result.differences.length < MAX_SHRUNK) {
+      const by = performance.now() + SHRINK_BOUND;
+      const stop = () => performance.now() > by || Boolean(this.#hooks.signal?.aborted);
+      const { place } = this.#pair.soft;
+      const holds = async (shorter: readonly Step[]) => {
+        const again = await shows(shorter);
+        if (again) last = again;
+        return Boolean(again);
+      };
+      const items = await shortest(
+        sequence.items,
+        (shorter) => holds(stepsOf(place, shorter)),
+        stop,
+      );
+      steps = await shortest(stepsOf(place, items), holds, stop);
+    }
+    const found: FoundDifference = {
+      signature,
+      replay: `${seed}:${sequence.index}`,
+      times: 1,
+      stable,
+      at: last.at,
+      call: last.call,
+      kinds: [...last.kinds],
+      soft: last.soft,
+      driver: last.driver,
+      lines: steps.map(({ line }) => line),
+      names: steps.map(({ call, kinds }) => `${call}: ${kinds.join(', ')}`),
+    };
+    this.result.differences.push(found);
+    this.#hooks.onDifference?.(found);
+  }
+
+  /** What is left over on both sides; differs it, then the sequence is looked for that left it. */
+  async #look(): Promise<void> {
+    const since = this.#since.splice(0);
+    const left = await this.#leaks();
+    if (!left) return;
+    this.#tick('looking for what leaks');
+    for (const sequence of since) {
+      if (this.#hooks.signal?.aborted) return;
+      await this.#play(sequence.steps);
+      const more = await this.#leaks();
+      if (!more) continue;
+      const signature = `${LEAKS}: ${leakNames(more)}`;
+      const known = this.result.differences.find((d) => d.signature === signature);
+      if (known) {
+        known.times++;
+        return;
+      }
+      const difference = {
+        at: sequence.steps.length,
+        call: LEAKS,
+        kinds: [leakNames(more)],
+        ...more,
+      };
+      const shows = async (steps: readonly Step[]): Promise<Difference | undefined> => {
+        await this.#play(steps);
+        const again = await this.#leaks();
+        return again && leakNames(again) === leakNames(more)
+          ? { ...difference, ...again }
+          : undefined;
+      };
+      return this.#report(sequence, this.#options.seed, difference, signature, shows);
+    }
+    this.result.notes.push(
+      `left over, and no sequence leaves it again: soft ${left.soft}, driver ${left.driver}`,
+    );
+  }
+
+  #left = { soft: new Map<string, number>(), driver: new Map<string, number>() };
+
+  /** What more is left over than the last time; undefined where it is the same on both sides. */
+  async #leaks(): Promise<{ soft: string; driver: string } | undefined> {
+    const [soft, driver] = await Promise.all([this.#pair.soft.leaks(), this.#pair.driver.leaks()]);
+    const now = { soft: parseLeaks(soft), driver: parseLeaks(driver) };
+    const before = this.#left;
+    this.#left = now;
+    const more = (side: 'soft' | 'driver', name: string) =>
+      (now[side].get(name) ?? 0) - (before[side].get(name) ?? 0);
+    // What one of them cannot tell is not compared.
+    const names = [...now.soft.keys()].filter((name) => now.driver.has(name));
+    const differ = names.filter((name) => more('soft', name) !== more('driver', name));
+    if (!differ.length) return undefined;
+    const text = (side: 'soft' | 'driver') =>
+      differ.map((name) => `${name}=${more(side, name)}`).join(' ');
+    return { soft: text('soft'), driver: text('driver') };
+  }
+}
+
+export const parseLeaks = (line: string): Map<string, number> =>
+  new Map([...line.matchAll(/ (\w+)=(-?\d+)/g)].map(([, name = '', n]) => [name, Number(n)]));
+const leakNames = ({ soft }: { soft: string }) =>
+  soft
+    .split(' ')
+    .map((word) => word.split('=')[0])
+    .join(', ');
+
+export const emptyKernelResult = (
+  kernel: string,
+  release: string,
+  where: string,
+  era: string,
+): KernelResult => ({
+  kernel,
+  release,
+  where,
+  era,
+  next: 0,
+  sequences: 0,
+  calls: 0,
+  seconds: 0,
+  restarts: 0,
+  coverage: {},
+  deliberate: {},
+  differences: [],
+  notes: [],
+});
