@@ -28,6 +28,8 @@ interface Report {
 
 const contract = join(packageRoot, 'test/contract');
 const HANGS = 'hang.test.ts';
+/** It is about the software device, wherever it runs. */
+const SOFT_ONLY = 'fuzz.test.ts';
 
 const suite = (files: string) =>
   `I915_USERPTR_DEVICE=/dev/dri/renderD128 npx vitest run ${files} --no-isolate --maxWorkers=1 ` +
@@ -50,7 +52,10 @@ describe.skipIf(noVm)('kernels', () => {
     // Its hangs take minutes, as each waits for the driver's patience: on the newest kernel alone.
     // By name: vitest's --exclude does nothing where a project has an `exclude` of its own.
     const files = readdirSync(contract).filter(
-      (name) => name.endsWith('.test.ts') && (release === kernels.at(-1) || name !== HANGS),
+      (name) =>
+        name.endsWith('.test.ts') &&
+        name !== SOFT_ONLY &&
+        (release === kernels.at(-1) || name !== HANGS),
     );
     const { stdout } = await sh(suite(files.map((name) => `test/contract/${name}`).join(' ')));
     let report: Report;

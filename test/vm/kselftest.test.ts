@@ -1,16 +1,28 @@
 // SPDX-License-Identifier: MIT
-// The kselftests on the real driver: every test that is planned runs and passes, none is skipped.
+// The kselftests on the real driver: every test that is planned runs, and passes or is the known bug.
+// What is skipped is skipped for a reason that is known.
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type Built, build } from '../kselftest/build.js';
+import { KtapReader, leaves } from '../../lib/kselftest/ktap.js';
+import { type Built, build, programs } from '../kselftest/build.js';
 import { boot, kernels, MINUTES, noVm } from './vm.js';
-
-const programs = ['interface', 'object', 'data', 'sharing', 'leaks'].map(
-  (name) => `i915_userptr_${name}`,
-);
 
 /** Hugetlb pages of 2 MiB: two mappings of 64 MiB do not stand at the same time. */
 const hugepages = 40;
+
+const reasons = [
+  /^hugetlb mappings do not grow$/,
+  /^small pages are asked for here$/,
+  /^the change has no way back$/,
+  /^\/dev\/kvm: /,
+  /^KVM makes no VM here$/,
+  /^6\.(9|\d\d)\S* is later$/,
+  /^7\.\S+ is later$/,
+];
+
+const known: Readonly<Record<string, string[]>> = {
+  i915_userptr_reports: ['global.without_progress'],
+};
 
 let built: Built;
 beforeAll(async () => {
@@ -19,48 +31,34 @@ beforeAll(async () => {
 }, 2 * MINUTES);
 afterAll(() => built?.remove());
 
-interface Point {
-  ok: boolean;
-  name: string;
-  skip: string | undefined;
-}
-
-/** The points of the nested plans, and whether each plan was kept. */
-function points(ktap: string): { points: Point[]; kept: boolean; resetSaid: boolean } {
-  const found = [...ktap.matchAll(/^ {2}(not )?ok \d+ (\S+)(?: # SKIP (.*))?$/gm)].map(
-    ([, not, name = '', skip]) => ({ ok: not === undefined, name, skip }),
-  );
-  const planned = [...ktap.matchAll(/^ {2}1\.\.(\d+)$/gm)].reduce(
-    (sum, [, n]) => sum + Number(n),
-    0,
-  );
-  const top = (ktap.match(/^(not )?ok \d+ /gm) ?? []).length;
-  const topPlanned = Number(/^1\.\.(\d+)$/m.exec(ktap)?.[1]);
-  return {
-    points: found,
-    kept: planned > 0 && planned === found.length && top === topPlanned,
-    resetSaid: /^ *# kmsg: .*(GPU HANG|Resetting)/m.test(ktap),
-  };
+function read(ktap: string) {
+  const reader = new KtapReader();
+  for (const line of ktap.split('\n')) reader.feed(line);
+  const { tests, problems } = reader.end();
+  return { tests: [...leaves(tests)].map(({ test: t }) => t), problems };
 }
 
 describe.skipIf(noVm)('the kselftests', () => {
   test.each([kernels[0], kernels.at(-1)].filter((k) => k !== undefined))(
     'pass on %s, all of them',
-    { timeout: 10 * MINUTES },
+    { timeout: 20 * MINUTES },
     async (release) => {
-      const { sh, splats } = await boot({ kernel: release, hugepages });
+      const { sh, splats } = await boot({ kernel: release, hugepages, numa: true });
+      const waits = /^6\.[1-8]\./.test(release);
       for (const program of programs) {
         const { status, stdout } = await sh(join(built.dir, program));
-        const ran = points(stdout);
+        const { tests, problems } = read(stdout);
         expect(
-          ran.points.filter(({ ok }) => !ok),
+          tests.filter((t) => t.outcome === 'fail'),
           stdout,
         ).toEqual([]);
-        expect(ran.points.filter(({ skip }) => skip !== undefined)).toEqual([]);
-        expect(ran.kept, stdout).toBe(true);
-        expect(status).toBe(0);
+        expect(problems, program).toEqual([]);
+        expect(status, program).toBe(0);
+        const skipped = tests.filter((t) => t.outcome === 'skip');
+        expect(skipped.filter((t) => !reasons.some((r) => r.test(t.reason)))).toEqual([]);
+        const expected = tests.filter((t) => t.outcome === 'xfail').map((t) => t.name);
+        expect(expected, program).toEqual(known[program] ?? []);
         // What it measured is what the kernel's version has.
-        const waits = /^6\.[1-7]\./.test(release);
         expect(stdout).toMatch(waits ? /^# era: the notifier waits/m : /^# era: .* does not wait/m);
         expect(stdout).not.toMatch(/^# (kmsg|pins): not watched/m);
       }
@@ -76,10 +74,10 @@ describe.skipIf(noVm)('the kselftests', () => {
       `${join(built.dir, 'i915_userptr_sharing')} -t sharing -w 60`,
     );
     expect(status, stdout).toBe(1);
-    const ran = points(stdout);
-    expect(ran.kept).toBe(true);
-    expect(ran.resetSaid).toBe(true);
+    const { tests, problems } = read(stdout);
+    expect(problems).toEqual([]);
+    expect(stdout).toMatch(/^ *# kmsg: .*(GPU HANG|Resetting)/m);
     // What comes behind it runs as if nothing had been.
-    expect(ran.points.some(({ ok }) => ok)).toBe(true);
+    expect(tests.some((t) => t.outcome === 'pass')).toBe(true);
   });
 });
