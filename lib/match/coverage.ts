@@ -64,3 +64,18 @@ export function coverageRows(counts: Counts): { call: string; kind: string; resu
         })),
     );
 }
+
+export function mergeCounts(all: readonly Counts[]): Counts {
+  const merged: Counts = {};
+  for (const counts of all)
+    for (const [call, kinds] of Object.entries(counts))
+      for (const [kind, results] of Object.entries(kinds))
+        for (const [result, n] of Object.entries(results)) {
+          merged[call] ??= {};
+          const to = merged[call] as Counts[string];
+          to[kind] ??= {};
+          const at = to[kind] as Record<string, number>;
+          at[result] = (at[result] ?? 0) + n;
+        }
+  return merged;
+}

@@ -48,6 +48,7 @@ type Look = (typeof looks)[number];
 
 export const gateKinds: Readonly<Record<string, readonly string[]>> = {
   blocked: changes,
+  GEM_CLOSE: ['while busy'],
   I915_GEM_BUSY: ['while busy'],
   I915_GEM_WAIT: ['while busy'],
   I915_GEM_SET_DOMAIN: ['while busy'],

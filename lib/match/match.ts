@@ -29,7 +29,7 @@ const WINDOW = 48;
 /** Sequences between two looks at what is left over. */
 const LEAK_EVERY = 240;
 /** ms for shrinking one difference. */
-const SHRINK_BOUND = 30_000;
+const SHRINK_BOUND = 20_000;
 /** Differences that are shrunk; more are counted. */
 const MAX_SHRUNK = 40;
 /** Of the same sequence, to see whether it shows the same again. */
@@ -199,7 +199,7 @@ export class Matcher {
     let steps = sequence.steps;
     let last = difference;
     if (stable && this.result.differences.length < MAX_SHRUNK) {
-      const by = performance.now() + SHRINK_BOUND;
+      const by = performance.now() + (this.#options.shrinkMs ?? SHRINK_BOUND);
       const stop = () => performance.now() > by || Boolean(this.#hooks.signal?.aborted);
       const { place } = this.#pair.soft;
       const holds = async (shorter: readonly Step[]) => {

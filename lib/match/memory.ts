@@ -35,7 +35,7 @@ function mapArea(place: Place, area: Area, page = 0, pages = area.pages, prot = 
           ? SHARED | c('MAP_ANONYMOUS')
           : ANONYMOUS;
   const args = [at, pages * PAGE, prot, flags, file ?? '-', file ? page * PAGE : 0];
-  return callStep('mmap', args, [area.how]);
+  return callStep('mmap', args, [area.how === 'none' ? 'private' : area.how]);
 }
 
 /** All areas as they are meant to be, with something in them. */
@@ -116,9 +116,14 @@ const memoryAdvice = new Set([
 const adviceNumber = (name: string) => (name === 'unknown' ? 999 : c(`MADV_${name}`));
 
 export const memoryKinds: Readonly<Record<string, readonly string[]>> = {
-  mmap: [...new Set(areas.map((a) => a.how).filter((h) => h !== 'none')), 'over', 'PROT_NONE'],
-  munmap: ['plain', 'unaligned', 'nothing there'],
-  mprotect: ['none', 'read', 'read, write', 'unaligned'],
+  mmap: [
+    ...new Set(areas.map((a) => a.how).filter((h) => h !== 'none')),
+    'over',
+    'PROT_NONE',
+    'argument memory',
+  ],
+  munmap: ['plain', 'unaligned', 'nothing there', 'argument memory'],
+  mprotect: ['none', 'read', 'read, write', 'unaligned', 'argument memory'],
   mremap: ['move', 'shrink', 'grow in place', 'move over'],
   madvise: Object.keys(advices),
   mlock: ['plain'],

@@ -20,6 +20,8 @@ export interface MatchOptions {
   /** One sequence alone. */
   replay?: { seed: bigint; index: number } | undefined;
   softBreaks: readonly string[];
+  /** ms to make one difference shorter. */
+  shrinkMs?: number;
 }
 
 const versionOf = (text: string): [number, number] | undefined => {

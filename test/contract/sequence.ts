@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: MIT
+// What a difference between soft and the driver is pasted into: a sequence of calls in the player's
+// words, played on the device under test, each by a player of its own.
+import { onTestFinished } from 'vitest';
+import { buildPlayer, ENDED, here, Player } from '../../lib/match/player.js';
+
+const device = process.env.I915_USERPTR_DEVICE;
+
+/** What each line is answered. `kernel`: whose i915 soft shall be. */
+export async function played(lines: readonly string[], kernel = '6.1'): Promise<string[]> {
+  const args = device ? [device] : ['soft', '--kernel', kernel];
+  const player = await Player.start(here(await buildPlayer(), args));
+  onTestFinished(() => player.end());
+  const { answers, end } = await player.play(lines);
+  if (end !== ENDED) throw new Error(`after ${answers.length} lines: ${end}`);
+  return answers;
+}
+
+/** An answer of which some digits do not matter: they are question marks. */
+export const answer = (text: string): RegExp => new RegExp(`^${text.replaceAll('?', '[0-9a-f]')}$`);
