@@ -92,6 +92,8 @@ static void on_write(struct fuse_file *f, const struct fuse_in_header *in,
 		     const struct fuse_write_in *write)
 {
 	struct fuse_write_out out = { .size = write->size };
+	unsigned int n;
+	bool hold;
 
 	if (write->offset >= FUSE_FILE_SIZE || write->size > FUSE_FILE_SIZE - write->offset) {
 		answer(f, in->unique, -EFBIG, NULL, 0);
@@ -99,7 +101,17 @@ static void on_write(struct fuse_file *f, const struct fuse_in_header *in,
 	}
 	memcpy(f->data + write->offset, write + 1, write->size);
 	f->writes++;
-	answer(f, in->unique, 0, &out, sizeof(out));
+	pthread_mutex_lock(&f->lock);
+	n = f->held_writes;
+	hold = f->hold_writes && n < FUSE_FILE_PAGES;
+	if (hold) {
+		f->held_write[n].unique = in->unique;
+		f->held_write[n].size = write->size;
+		f->held_writes = n + 1;
+	}
+	pthread_mutex_unlock(&f->lock);
+	if (!hold)
+		answer(f, in->unique, 0, &out, sizeof(out));
 }
 
 static void serve_one(struct fuse_file *f, const struct fuse_in_header *in)
@@ -174,6 +186,7 @@ int fuse_file_open(struct fuse_file *f, int held_page, const char **what)
 
 	memset(f, 0, sizeof(*f));
 	f->held_page = held_page;
+	pthread_mutex_init(&f->lock, NULL);
 	f->fd = -1;
 	*what = "/dev/fuse";
 	f->dev = open("/dev/fuse", O_RDWR | O_CLOEXEC);
@@ -223,8 +236,41 @@ int fuse_file_serve(struct fuse_file *f)
 	return unique ? answer(f, unique, 0, f->data + at, PAGE_BYTES) : -ENOENT;
 }
 
+void fuse_file_hold_writes(struct fuse_file *f)
+{
+	pthread_mutex_lock(&f->lock);
+	f->hold_writes = true;
+	pthread_mutex_unlock(&f->lock);
+}
+
+bool fuse_file_wait_write(const struct fuse_file *f)
+{
+	const uint64_t until = now_ns() + PATIENCE_NS;
+
+	while (!f->held_writes && now_ns() < until)
+		usleep(200);
+	return f->held_writes;
+}
+
+void fuse_file_release_writes(struct fuse_file *f)
+{
+	unsigned int i;
+
+	pthread_mutex_lock(&f->lock);
+	f->hold_writes = false;
+	for (i = 0; i < f->held_writes; i++) {
+		struct fuse_write_out out = { .size = f->held_write[i].size };
+
+		answer(f, f->held_write[i].unique, 0, &out, sizeof(out));
+	}
+	f->held_writes = 0;
+	pthread_mutex_unlock(&f->lock);
+}
+
 void fuse_file_close(struct fuse_file *f)
 {
+	if (f->held_writes)
+		fuse_file_release_writes(f);
 	if (f->held)
 		fuse_file_serve(f);
 	if (f->fd >= 0)

@@ -23,6 +23,10 @@ struct fuse_file {
 	int held_page;			/* -1: none. Reads of it wait for fuse_file_serve() */
 	atomic_ullong held;		/* the request that waits; 0: none */
 	atomic_uint reads, writes;
+	pthread_mutex_t lock;		/* of what is below */
+	bool hold_writes;		/* a write is taken, and answered by the release */
+	atomic_uint held_writes;
+	struct { uint64_t unique; uint32_t size; } held_write[FUSE_FILE_PAGES];
 };
 
 /* Root alone may. 0 or -errno; *what is what has failed. Before any thread is made. */
@@ -31,6 +35,11 @@ int fuse_file_open(struct fuse_file *f, int held_page, const char **what);
 bool fuse_file_wait(const struct fuse_file *f);
 /* Answers the read that waits; no later one is held. */
 int fuse_file_serve(struct fuse_file *f);
+void fuse_file_hold_writes(struct fuse_file *f);
+/* Until a write waits for its answer; false: none did within 20 s. */
+bool fuse_file_wait_write(const struct fuse_file *f);
+/* Answers the writes that wait; no later one is held. */
+void fuse_file_release_writes(struct fuse_file *f);
 /* Aborts what waits still. */
 void fuse_file_close(struct fuse_file *f);
 
