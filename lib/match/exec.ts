@@ -369,8 +369,8 @@ function render(place: Place, x: Exec): Item {
       batch_start_offset: x.start.value.start,
       batch_len: x.start.value.length,
       rsvd1: x.context.value,
-      ...extra.fields,
       ...x.misc.value,
+      ...extra.fields,
       flags: x.engine.value | x.flags.value | extra.flags,
     },
   });
@@ -510,7 +510,8 @@ function fenceFields(
   });
   switch (x.fence.value) {
     case 'out':
-      return { flags: FENCE_OUT, fields: {} };
+      // No descriptor, should none be written.
+      return { flags: FENCE_OUT, fields: { rsvd2: 0xffff_ffff_0000_0000n } };
     case 'in':
       return { flags: FENCE_IN, fields: { rsvd2: new FileSlot(files.sync[0]) } };
     case 'submit':

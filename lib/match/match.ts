@@ -236,38 +236,40 @@ export class Matcher {
     const since = this.#since.splice(0);
     const left = await this.#leaks();
     if (!left) return;
-    this.#tick('looking for what leaks');
-    for (const sequence of since) {
-      if (this.#hooks.signal?.aborted) return;
-      await this.#play(sequence.steps);
-      const more = await this.#leaks();
-      if (!more) continue;
-      const signature = `${LEAKS}: ${leakNames(more)}`;
-      const known = this.result.differences.find((d) => d.signature === signature);
-      if (known) {
-        known.times++;
-        return;
-      }
-      const difference = {
-        at: sequence.steps.length,
-        call: LEAKS,
-        kinds: [leakNames(more)],
-        ...more,
-      };
-      const shows = async (steps: readonly Step[]): Promise<Difference | undefined> => {
-        await this.#play(steps);
-        const again = await this.#leaks();
-        return again && leakNames(again) === leakNames(more)
-          ? { ...difference, ...again }
-          : undefined;
-      };
-      return this.#report(sequence, this.#options.seed, difference, signature, shows);
+    const signature = `${LEAKS}: ${leakNames(left)}`;
+    const known = this.result.differences.find((d) => d.signature === signature);
+    if (known) {
+      known.times++;
+      return;
     }
-    this.result.notes.push(
-      `left over, and no sequence leaves it again: soft ${left.soft}, driver ${left.driver}`,
-    );
+    this.#tick('looking for what leaks');
+    const leaks = async (sequences: readonly { steps: readonly Step[] }[]) => {
+      await Promise.all(sequences.map(({ steps }) => this.#play(steps)));
+      const more = await this.#leaks();
+      return more && leakNames(more) === leakNames(left) ? more : undefined;
+    };
+    // Halves: each look takes a while once there is something left over.
+    let suspects = since;
+    while (suspects.length > 1 && !this.#hooks.signal?.aborted) {
+      const half = suspects.slice(0, suspects.length >> 1);
+      suspects = (await leaks(half)) ? half : suspects.slice(half.length);
+    }
+    const [sequence] = suspects;
+    if (!sequence) return;
+    const difference = {
+      at: sequence.steps.length,
+      call: LEAKS,
+      kinds: [leakNames(left)],
+      ...left,
+    };
+    const shows = async (steps: readonly Step[]): Promise<Difference | undefined> => {
+      const more = await leaks([{ steps }]);
+      return more && { ...difference, ...more, at: steps.length };
+    };
+    await this.#report(sequence, this.#options.seed, difference, signature, shows);
   }
 
+  #restarts = 0;
   #left = { soft: new Map<string, number>(), driver: new Map<string, number>() };
 
   /** What more is left over than the last time; undefined where it is the same on both sides. */
@@ -276,6 +278,12 @@ export class Matcher {
     const now = { soft: parseLeaks(soft), driver: parseLeaks(driver) };
     const before = this.#left;
     this.#left = now;
+    // A player that was started again counts from its start.
+    const restarts = this.#pair.soft.restarts + this.#pair.driver.restarts;
+    if (restarts !== this.#restarts) {
+      this.#restarts = restarts;
+      return undefined;
+    }
     const more = (side: 'soft' | 'driver', name: string) =>
       (now[side].get(name) ?? 0) - (before[side].get(name) ?? 0);
     // What one of them cannot tell is not compared.

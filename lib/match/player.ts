@@ -107,6 +107,8 @@ export const inGuest =
     return { write: (data) => process.write(data), kill: () => process.kill(SIGKILL), exited };
   };
 
+const LEAKS = Buffer.from('leaks\n');
+
 interface Pending {
   text: Buffer;
   id: string;
@@ -130,7 +132,7 @@ export class Player {
   #heard = performance.now();
   #why = '';
   #ended = false;
-  #settled: Promise<void>;
+  readonly #settled: Promise<void>;
   readonly #timer: NodeJS.Timeout;
 
   /** @throws {VmError} it does not start. */
@@ -166,7 +168,7 @@ export class Player {
   play(lines: readonly string[]): Promise<Played> {
     if (this.#ended) return Promise.reject(new VmError('the player has ended'));
     const id = `${this.#next++}`;
-    const text = Buffer.from(`begin ${id}\n${lines.join('\n')}\nend\n`);
+    const text = Buffer.from(`${[`begin ${id}`, ...lines, 'end'].join('\n')}\n`);
     return new Promise((resolve, reject) => {
       if (!this.#pending.length) this.#heard = performance.now();
       this.#pending.push({ text, id, played: { answers: [], end: '' }, resolve, reject });
@@ -180,7 +182,7 @@ export class Player {
     return new Promise((resolve, reject) => {
       this.#heard = performance.now();
       this.#asked = { resolve, reject };
-      void this.#transport.write(Buffer.from('leaks\n'));
+      void this.#transport.write(LEAKS);
     });
   }
 
@@ -217,8 +219,6 @@ export class Player {
 
   async #watch(transport: Transport): Promise<void> {
     const how = await transport.exited;
-    this.#asked?.reject(new VmError(`the player has ended: ${how}`));
-    this.#asked = undefined;
     const [first] = this.#pending.splice(0, 1);
     if (first) {
       first.played.end = [this.#why, how].filter(Boolean).join(', ');
@@ -235,7 +235,9 @@ export class Player {
       this.#transport = next;
       this.#heard = performance.now();
       for (const { text } of this.#pending) void next.write(text);
-      this.#settled = this.#watch(next);
+      if (this.#asked) void next.write(LEAKS);
+      if (this.#ended) next.kill();
+      return await this.#watch(next);
     } catch (e) {
       this.#ended = true;
       clearInterval(this.#timer);
@@ -244,6 +246,8 @@ export class Player {
   }
 
   #fail(e: Error): void {
+    this.#asked?.reject(e);
+    this.#asked = undefined;
     for (const { reject } of this.#pending.splice(0)) reject(e);
   }
 }

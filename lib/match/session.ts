@@ -31,10 +31,12 @@ interface Side {
   stop: () => Promise<void>;
 }
 
+const softArgs = (era: string) => ['soft', ...(era === eras[0] ? [] : ['--kernel', era])];
+
 /** Soft as the driver's side: unbroken, of the era that `name` has after its colon. */
 async function softSide(program: string, name: string): Promise<Side> {
   const era = name.slice(SOFT.length + 1) || eras[0];
-  const player = await Player.start(here(program, ['soft', '--kernel', era]));
+  const player = await Player.start(here(program, softArgs(era)));
   return { player, release: era, where: 'soft itself', stop: () => player.end() };
 }
 
@@ -97,7 +99,7 @@ async function matchKernel(
     let ours: Player | undefined;
     try {
       const era = eraOf(driver.release);
-      const args = ['soft', '--kernel', era, ...options.softBreaks.flatMap((b) => ['--break', b])];
+      const args = [...softArgs(era), ...options.softBreaks.flatMap((b) => ['--break', b])];
       ours = await Player.start(here(program, args));
       if (
         ours.place.arena !== driver.player.place.arena ||

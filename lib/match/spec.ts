@@ -66,11 +66,15 @@ const UNMAPPED = 0;
 const HALF = 1;
 const READ_ONLY = 2;
 const UNALIGNED = 3;
+const NULL = 4;
+const KERNEL = 5;
 const pointers = [
   { kind: 'argument unmapped', what: 'pointer' as const, n: UNMAPPED },
   { kind: 'argument half unmapped', what: 'pointer' as const, n: HALF },
   { kind: 'argument read-only', what: 'pointer' as const, n: READ_ONLY },
   { kind: 'argument unaligned', what: 'pointer' as const, n: UNALIGNED },
+  { kind: 'argument null', what: 'pointer' as const, n: NULL },
+  { kind: "argument of the kernel's", what: 'pointer' as const, n: KERNEL },
 ];
 export const oddKinds = [...new Set([...sizes, ...directions, ...pointers].map((o) => o.kind))];
 const oddity: Arbitrary<OddChoice | undefined> = fc.oneof(
@@ -85,6 +89,8 @@ const oddity: Arbitrary<OddChoice | undefined> = fc.oneof(
  * A struct is put where the oddity wants it. Returns how to make the call.
  */
 function oddPlace(scribe: Scribe, n: number, part: Struct | undefined): Odd {
+  if (n === NULL) return { at: 0n, bare: true };
+  if (n === KERNEL) return { at: 0xffff_8880_0000_0000n, bare: true };
   const base = areaAt(scribe.place, corner.argument);
   const page = BigInt(PAGE);
   const size = part ? sizeOf(part.type) : 0;
@@ -172,7 +178,7 @@ export function specItem(spec: CallSpec, place: Place): Arbitrary<Item> {
         odd: how,
       });
       spec.after?.(scribe, fixed);
-      if (odd?.what === 'pointer' && odd.n !== UNALIGNED) endOddPlace(scribe);
+      if (odd?.what === 'pointer' && odd.n < UNALIGNED) endOddPlace(scribe);
       return scribe.steps;
     });
 }

@@ -6,9 +6,9 @@ import { buildPlayer, ENDED, here, Player } from '../../lib/match/player.js';
 
 const device = process.env.I915_USERPTR_DEVICE;
 
-/** What each line is answered. `kernel`: whose i915 soft shall be. */
-export async function played(lines: readonly string[], kernel = '6.1'): Promise<string[]> {
-  const args = device ? [device] : ['soft', '--kernel', kernel];
+/** What each line is answered. `kernel`: whose i915 soft shall be, if not 6.1's. */
+export async function played(lines: readonly string[], kernel = ''): Promise<string[]> {
+  const args = device ? [device] : ['soft', ...(kernel ? ['--kernel', kernel] : [])];
   const player = await Player.start(here(await buildPlayer(), args));
   onTestFinished(() => player.end());
   const { answers, end } = await player.play(lines);
