@@ -132,7 +132,7 @@ constexpr Register shared_table[] = {
     {0xa0c8, "GEN9_RENDER_PG_IDLE_HYSTERESIS"},
     {0xa168, "GEN6_PMINTRMSK"},
     {0xa210, "GEN9_PG_ENABLE"},
-    {0xa26c, "CTC_MODE"},
+    {0xa26c, "CTC_MODE", B::read_only, 2 << 1},  // 24 MHz by 2
     {0x45400, "HSW_PWR_WELL_CTL1", B::power_well},
     {0x45404, "HSW_PWR_WELL_CTL2", B::power_well},
     {0x45408, "HSW_PWR_WELL_CTL3", B::power_well},
