@@ -19,6 +19,7 @@
 #include "soft/ioctls.h"
 #include "soft/mm/address_space.h"
 #include "soft/pool.h"
+#include "soft/request.h"
 #include "soft/strategies/strategy.h"
 
 namespace i915u::soft {
@@ -45,8 +46,11 @@ int call(File& file, void* arg) {
   return call<fn>(fn, file, arg);
 }
 
-int no_perf(File&, void*) {
-  return -524;  // ENOTSUPP, the kernel's own, which is handed out as it is
+int perf_add_config(File&, void*) {
+  return ioctl_perf_add_config();
+}
+int perf_remove_config(File&, void*) {
+  return ioctl_perf_remove_config();
 }
 int throttle(File& file, void*) {
   return ioctl_throttle(file);
@@ -60,6 +64,9 @@ constexpr auto make_table() {
   const auto deny = [&](unsigned from, unsigned to) {
     for (unsigned nr = from; nr <= to; nr++) t[nr] = {ioc_in | ioc_out, denied};
   };
+  const auto directed = [&](unsigned long dir, std::initializer_list<unsigned> numbers) {
+    for (unsigned nr : numbers) t[nr].cmd = dir;
+  };
   // What the DRM core and i915 have beside what a render node may use. Legacy numbers have an
   // entry in every configuration.
   deny(0x01, 0x0d);
@@ -70,6 +77,17 @@ constexpr auto make_table() {
   deny(0x40 + 0x00, 0x40 + 0x0f);
   deny(0x40 + 0x11, 0x40 + 0x11);
   deny(0x40 + 0x13, 0x40 + 0x2b);  // 0x14: the first EXECBUFFER
+
+  // Of those the ones that do not go both ways: what is refused is copied back all the same.
+  directed(ioc_in, {0x08, 0x0d, 0x10, 0x11, 0x14, 0x17, 0x1a, 0x1b, 0x1c, 0x22, 0x24, 0x25, 0x2a,
+                    0x2b, 0x2c});
+  directed(ioc_out, {0x02, 0x06});
+  directed(0, {0x1e, 0x1f});
+  for (unsigned nr :
+       {0x00, 0x03, 0x05, 0x07, 0x09, 0x0a, 0x0b, 0x0c, 0x0d, 0x11, 0x13, 0x14, 0x16, 0x27})
+    directed(ioc_in, {0x40u + nr});
+  for (unsigned nr : {0x01, 0x02, 0x19, 0x1a}) directed(0, {0x40u + nr});
+  directed(ioc_out, {0x40 + 0x0e});
 
   const auto allow = [&](unsigned long cmd, int (*fn)(File&, void*)) {
     t[ioc_nr(cmd)] = {cmd, fn};
@@ -117,9 +135,9 @@ constexpr auto make_table() {
   allow(DRM_IOCTL_I915_GEM_USERPTR, call<ioctl_gem_userptr>);
   allow(DRM_IOCTL_I915_GEM_CONTEXT_GETPARAM, call<ioctl_context_getparam>);
   allow(DRM_IOCTL_I915_GEM_CONTEXT_SETPARAM, call<ioctl_context_setparam>);
-  allow(DRM_IOCTL_I915_PERF_OPEN, no_perf);
-  allow(drm_ioc(Dir::W, 0x40 + 0x37, 72), no_perf);  // PERF_ADD_CONFIG
-  allow(drm_ioc(Dir::W, 0x40 + 0x38, 8), no_perf);   // PERF_REMOVE_CONFIG
+  allow(DRM_IOCTL_I915_PERF_OPEN, call<ioctl_perf_open>);
+  allow(drm_ioc(Dir::W, 0x40 + 0x37, 72), perf_add_config);
+  allow(drm_ioc(Dir::W, 0x40 + 0x38, 8), perf_remove_config);
   allow(DRM_IOCTL_I915_QUERY, call<ioctl_query>);
   allow(DRM_IOCTL_I915_GEM_VM_CREATE, call<ioctl_vm_create>);
   allow(DRM_IOCTL_I915_GEM_VM_DESTROY, call<ioctl_vm_destroy>);
@@ -240,6 +258,8 @@ Memory& SoftDevice::memory() {
 
 SoftStats SoftDevice::stats() {
   impl->card->dmabufs.reap();
+  reap_syncobj_files();
+  reap_sync_files();
   impl->gpu->retire();
   const GpuCounters& c = impl->gpu->counters;
   AddressSpace& mm = AddressSpace::current();

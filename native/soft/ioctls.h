@@ -51,7 +51,14 @@ int ioctl_gem_wait(File&, uapi::drm_i915_gem_wait&);
 int ioctl_prime_handle_to_fd(File&, uapi::drm_prime_handle&);
 int ioctl_prime_fd_to_handle(File&, uapi::drm_prime_handle&);
 
+// perf.cpp
+int ioctl_perf_open(File&, uapi::drm_i915_perf_open_param&);
+int ioctl_perf_add_config();
+int ioctl_perf_remove_config();
+
 // syncobj.cpp
+/// Lets go of those that no descriptor stands for any more.
+void reap_syncobj_files();
 int ioctl_syncobj_create(File&, uapi::drm_syncobj_create&);
 int ioctl_syncobj_destroy(File&, uapi::drm_syncobj_destroy&);
 int ioctl_syncobj_handle_to_fd(File&, uapi::drm_syncobj_handle&);

@@ -114,6 +114,8 @@ class Syncobj {
 
 /// A descriptor that polls readable once the fence has signalled (O_CLOEXEC), or -errno.
 int sync_file_create(std::shared_ptr<Fence> f);
+/// Lets go of those that no descriptor stands for any more.
+void reap_sync_files();
 /// Null when the descriptor is not one of sync_file_create's.
 std::shared_ptr<Fence> sync_file_get_fence(int fd);
 

@@ -35,11 +35,12 @@ class Registry {
  public:
   void add(uint64_t inode, std::shared_ptr<SyncFile> f) {
     sync::Guard g(lock_);
-    if (files_.size() >= sweep_at_) {
-      std::erase_if(files_, [](const auto& e) { return !e.second->open(); });
-      sweep_at_ = std::max<size_t>(16, files_.size() * 2);
-    }
+    if (files_.size() >= sweep_at_) sweep();
     files_[inode] = std::move(f);
+  }
+  void reap() {
+    sync::Guard g(lock_);
+    sweep();
   }
   std::shared_ptr<Fence> find(uint64_t inode) {
     sync::Guard g(lock_);
@@ -49,6 +50,11 @@ class Registry {
   }
 
  private:
+  void sweep() {
+    std::erase_if(files_, [](const auto& e) { return !e.second->open(); });
+    sweep_at_ = std::max<size_t>(16, files_.size() * 2);
+  }
+
   static constexpr sync::LockClass lock_class{"sync_file registry"};
   sync::Mutex lock_{lock_class};
   std::unordered_map<uint64_t, std::shared_ptr<SyncFile>> files_;
@@ -77,6 +83,10 @@ int sync_file_create(std::shared_ptr<Fence> f) {
   registry().add(st.st_ino, file);
   if (!f->add_callback(file)) file->fence_signalled(*f);
   return fds[0];
+}
+
+void reap_sync_files() {
+  registry().reap();
 }
 
 std::shared_ptr<Fence> sync_file_get_fence(int fd) {

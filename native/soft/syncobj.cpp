@@ -170,6 +170,10 @@ int read_points(uint64_t from, uint32_t count, std::vector<uint64_t>* points) {
 
 }  // namespace
 
+void reap_syncobj_files() {
+  syncobj_files().reap();
+}
+
 int ioctl_syncobj_create(File& file, drm_syncobj_create& args) {
   if (args.flags & ~DRM_SYNCOBJ_CREATE_SIGNALED) return -EINVAL;
   auto s = std::make_shared<Syncobj>(args.flags & DRM_SYNCOBJ_CREATE_SIGNALED);
