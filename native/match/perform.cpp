@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The calls themselves. Each is made once.
+// The calls themselves. Each is made once, but for an ioctl's EAGAIN.
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -33,14 +33,19 @@ int put_bytes(const Op& op, uint64_t addr) {
 void perform_ioctl(Op& op, Answer& a) {
   const uint64_t addr = op.args[1];
   a.unwritten = put_bytes(op, addr) != 0;
-  if (op.device) {
-    a.ret = op.device->ioctl(op.args[0], reinterpret_cast<void*>(addr));
-  } else {
-    a.ret = ::ioctl(op.fd, op.args[0], addr);
-    if (a.ret < 0) a.ret = -errno;
-  }
+  // As drmIoctl() does: how often pages are lost while they are looked up (a page that is copied
+  // for the write is one that is lost) is no part of the answer.
+  unsigned tries = 1000;
+  do {
+    if (op.device) {
+      a.ret = op.device->ioctl(op.args[0], reinterpret_cast<void*>(addr));
+    } else {
+      a.ret = ::ioctl(op.fd, op.args[0], addr);
+      if (a.ret < 0) a.ret = -errno;
+    }
+  } while (a.ret == -EAGAIN && --tries);
   a.num_out = static_cast<uint32_t>(op.args[2]);
-  a.unread = copy_from_user(a.out.data(), addr, a.num_out) != 0;
+  a.unread = a.num_out && copy_from_user(a.out.data(), addr, a.num_out);
   for (unsigned i = 0; i < op.num_fields; i++) {
     Field& f = op.fields[i];
     if (!f.take) continue;
