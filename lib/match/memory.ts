@@ -183,19 +183,40 @@ export function memoryItem(place: Place): Arbitrary<Item> {
         ...(back ? [callStep('mprotect', [at, p.pages * PAGE, READ_WRITE], ['read, write'])] : []),
       ];
     });
+  // Of one mapping: what becomes of several at once is the version of Linux.
   const remap = fc
-    .tuple(somePages, somePages, fc.constantFrom('move', 'shrink', 'grow in place', 'move over'))
-    .map(([from, to, how]) => {
+    .tuple(
+      somePages.filter(({ area }) => area.how !== 'none'),
+      somePages,
+      fc.constantFrom('move', 'shrink', 'grow in place', 'move over'),
+      fc.boolean(),
+    )
+    .map(([given, to, how, whole]): Item => {
+      const from = whole ? given : { ...given, pages: 1 };
+      const before = whole
+        ? [
+            mapArea(place, from.area, from.page, from.pages),
+            writeStep(addressOf(place, from), Buffer.alloc(16, 0x5a)),
+          ]
+        : [];
       const at = addressOf(place, from);
       const length = from.pages * PAGE;
-      if (how === 'shrink')
-        return one(
-          callStep('mremap', [at, length, Math.max(PAGE, length / 2) & ~4095, 0, 0n], [how]),
-        );
+      if (how === 'shrink') {
+        const less = Math.max(PAGE, (length / 2) & ~(PAGE - 1));
+        return [...before, callStep('mremap', [at, length, less, 0, 0n], [how])];
+      }
       if (how === 'grow in place')
-        return one(callStep('mremap', [at, length, length + PAGE, 0, 0n], [how]));
-      const target = how === 'move' ? areaAt(place, 6) : addressOf(place, to);
-      return one(callStep('mremap', [at, length, length, MOVE, target], [how]));
+        return [...before, callStep('mremap', [at, length, length + PAGE, 0, 0n], [how])];
+      const over = to.area.n !== from.area.n && to.area.n < 6;
+      const target = how === 'move over' && over ? addressOf(place, to) : areaAt(place, 6);
+      return [
+        ...before,
+        callStep(
+          'mremap',
+          [at, length, length, MOVE, target],
+          [how === 'move over' && over ? how : 'move'],
+        ),
+      ];
     });
   const advise = fc
     .tuple(
@@ -290,6 +311,7 @@ export function gmapItem(place: Place): Arbitrary<Item> {
     .map(([slot, flags, pages, file, prot, byte]) => {
       const scribe = new Scribe(place);
       const offset = new Slot(slots.tempOffset);
+      scribe.forget(offset);
       scribe.ioctl({
         name: 'I915_GEM_MMAP_OFFSET',
         type: 'drm_i915_gem_mmap_offset',

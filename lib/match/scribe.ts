@@ -152,6 +152,16 @@ export class Scribe {
     return at;
   }
 
+  /** Has a slot hold 0, which is no handle and no offset of anything. */
+  forget(slot: Slot): this {
+    // DRM_CAP_TIMESTAMP_MONOTONIC is 1 on every driver: its upper half is 0.
+    this.ioctl({ name: 'GET_CAP', type: 'drm_get_cap', fields: { capability: 6n } });
+    const step = this.steps.pop() as Step;
+    const at = placeOf('drm_get_cap', 'value').offset + 4;
+    this.steps.push({ ...step, line: `${step.line} ${at}:4>$${slot.n}` });
+    return this;
+  }
+
   /** Reads a struct, or a row of them. */
   read(at: bigint, type: string, count = 1, masks: readonly Mask[] = []): this {
     this.steps.push(readStep(at, sizeOf(type) * count, masks));
