@@ -15,7 +15,7 @@ import {
   unknownBits,
   zero,
 } from './choices.js';
-import { areaAt, areas, files, objectSlots, slots } from './layout.js';
+import { areaAt, areas, files, firstObjects, objectSlots, slots } from './layout.js';
 import type { Data, Scribe } from './scribe.js';
 import type { CallSpec, FieldValues } from './spec.js';
 import type { Place } from './uapi.js';
@@ -24,7 +24,8 @@ const c = constant;
 const KERNEL = 0xffff_8880_0000_0000n;
 
 export const anyObject: Choice[] = [
-  goodOf(slotOf(...objectSlots), '', 16),
+  goodOf(slotOf(...firstObjects), '', 12),
+  goodOf(slotOf(...objectSlots), '', 6),
   goodOf(slotOf(...slots.odd), '', 2),
   goodOf(slotOf(...slots.imported), 'imported', 1),
   bad('handle 0', 0),

@@ -28,7 +28,7 @@ const row = (list: readonly (number | Slot)[]): Data =>
   list.map((n) =>
     n instanceof Slot ? { type: 'drm_i915_gem_sw_finish', fields: { handle: n } } : u32(n),
   );
-const [s0, s1, s2, s3] = slots.syncobj.map((n) => new Slot(n)) as [Slot, Slot, Slot, Slot];
+const [s0, s1, s2] = slots.syncobj.map((n) => new Slot(n)) as [Slot, Slot, Slot];
 
 export const anySyncobj: Choice[] = [
   goodOf(slotOf(...slots.syncobj), '', 12),
@@ -43,7 +43,7 @@ const arrays = (place: Place): Choice<Record<string, number | bigint | Data>>[] 
   good(
     [
       { handles: row([s0, s1]), count_handles: 2 },
-      { handles: row([s2, s3, s0]), count_handles: 3 },
+      { handles: row([s2, s1, s0]), count_handles: 3 },
       { handles: row([s1, s1]), count_handles: 2 },
     ],
     'several',

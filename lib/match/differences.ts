@@ -21,4 +21,27 @@ export interface DeliberateDifference {
   matches(sides: Sides): boolean;
 }
 
-export const deliberate: readonly DeliberateDifference[] = [];
+const HUGE = 'size of more than memory';
+/** Calls that need an object's memory to be there. */
+const memoryCalls = new Set([
+  'I915_GEM_MMAP',
+  'I915_GEM_MMAP_GTT',
+  'I915_GEM_MMAP_OFFSET',
+  'I915_GEM_PWRITE',
+  'I915_GEM_PREAD',
+]);
+
+export const deliberate: readonly DeliberateDifference[] = [
+  {
+    name: 'more-than-memory',
+    reason:
+      "An object of more than the machine's memory cannot be mapped or written in soft, whose objects " +
+      'are ranges of one file in memory (native/soft/pool.h); the driver fills memory and swap page ' +
+      'by page.',
+    matches: ({ steps, at, soft, driver }) =>
+      memoryCalls.has(steps[at]?.call ?? '') &&
+      /^-(12|28) /.test(soft) &&
+      driver.startsWith('0 ') &&
+      steps.slice(0, at).some((s) => s.kinds.includes(HUGE)),
+  },
+];

@@ -7,7 +7,7 @@ import { contextCalls } from './calls-context.js';
 import { gemCalls } from './calls-gem.js';
 import { infoCalls } from './calls-info.js';
 import { syncCalls } from './calls-sync.js';
-import { execItem, execKinds, objectItem } from './exec.js';
+import { execItem, execKinds, objectItem, objectsAtBegin } from './exec.js';
 import { gateItem, gateKinds } from './gate.js';
 import { files } from './layout.js';
 import { epilogue, gmapItem, memoryItem, memoryKinds, prologue } from './memory.js';
@@ -76,6 +76,7 @@ export function itemsOf(place: Place, only?: readonly Family[]): Arbitrary<reado
 /** The lines of a sequence, between begin and end. */
 export const stepsOf = (place: Place, items: readonly Item[]): Step[] => [
   ...prologue(place),
+  ...objectsAtBegin(place),
   ...items.flat(),
   ...epilogue(place),
 ];

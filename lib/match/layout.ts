@@ -12,24 +12,24 @@ const range = (from: number, to: number) => Array.from({ length: to - from }, (_
 export const slots = {
   /** GEM objects, by their pages. */
   gem: new Map<number, number>([
-    ...range(0, 4).map((n) => [n, 1] as const),
-    ...range(4, 8).map((n) => [n, 4] as const),
+    ...range(0, 2).map((n) => [n, 1] as const),
+    ...range(4, 6).map((n) => [n, 4] as const),
     [8, 16],
     [9, 513],
   ]),
   userptr: new Map<number, number>([
-    ...range(10, 14).map((n) => [n, 1] as const),
-    ...range(14, 18).map((n) => [n, 4] as const),
+    ...range(10, 12).map((n) => [n, 1] as const),
+    ...range(14, 16).map((n) => [n, 4] as const),
     [18, 16],
     [19, 512],
   ]),
   /** Objects of whatever size, which no batch writes to. */
-  odd: range(20, 24),
+  odd: range(20, 22),
   /** Imported, and never closed: the handle may be another slot's, too. */
   imported: range(36, 38),
-  context: range(24, 28),
-  vm: range(28, 30),
-  syncobj: range(30, 34),
+  context: range(24, 26),
+  vm: range(28, 29),
+  syncobj: range(30, 33),
   /** Fake offsets for mmap. */
   offset: range(34, 36),
   /** Within an item. */
@@ -39,6 +39,8 @@ export const slots = {
   tempOffset: 43,
 } as const;
 
+/** There at the begin of a sequence, and the ones that are drawn most. */
+export const firstObjects: readonly number[] = [0, 4, 10, 14, 18];
 export const objectSlots: readonly number[] = [...slots.gem.keys(), ...slots.userptr.keys()];
 export const pagesOf = (slot: number): number =>
   slots.gem.get(slot) ?? slots.userptr.get(slot) ?? 1;

@@ -25,9 +25,9 @@ export interface MatchHooks {
 }
 
 /** Sequences under way on each side: what the port to the guest needs to be busy. */
-const WINDOW = 48;
+const WINDOW = 64;
 /** Sequences between two looks at what is left over. */
-const LEAK_EVERY = 240;
+const LEAK_EVERY = 600;
 /** ms for shrinking one difference. */
 const SHRINK_BOUND = 20_000;
 /** Differences that are shrunk; more are counted. */
