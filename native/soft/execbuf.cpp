@@ -216,7 +216,13 @@ int ExecBuffer::run() {
   ce_->throttle();
   err = reserve();
   if (!err) err = reloc_err;
-  if (!err && has_reloc_) err = relocate();
+  if (!err && has_reloc_) {
+    err = relocate();
+    // The slow path, which any error of relocations leads to, looks at all of the arrays first.
+    // With NO_RELOC that was not done yet.
+    if (err)
+      if (int fault = prefault_relocs()) err = fault;
+  }
   if (err) {
     has_reloc_ = false;
     return err;
