@@ -8,6 +8,7 @@ export const maskReasons = {
   placed: 'a GPU address that the driver chose: any hole will do',
   clock: 'a time',
   fakeOffset: 'a fake offset for mmap: the node and the software device number them differently',
+  descriptor: "a descriptor's number, which is the process's own business",
   address: 'a user address that the kernel chose',
   memory: 'how much memory the machine has, and what its kernel makes of it',
 } as const;

@@ -142,7 +142,9 @@ export class Scribe {
         file,
         request,
         at,
-        bytes: odd.bare ? Buffer.alloc(0) : packed.bytes,
+        bytes: odd.bare
+          ? Buffer.alloc(0)
+          : Buffer.concat([packed.bytes, Buffer.alloc(Math.max(0, told - size), 0xa5)]),
         patches: odd.bare ? [] : packed.patches,
         out: told,
         takes,

@@ -8,7 +8,7 @@ import { areaAt, corner, files, PAGE } from './layout.js';
 import { callStep, type MaskReason, type Step, writeStep } from './ops.js';
 import { type Data, type Odd, Scribe, type Struct } from './scribe.js';
 import {
-  type FileSlot,
+  FileSlot,
   type Place,
   requestOf,
   requestSize,
@@ -68,21 +68,35 @@ const READ_ONLY = 2;
 const UNALIGNED = 3;
 const NULL = 4;
 const KERNEL = 5;
+const READ_ONLY_KIND = 'argument read-only';
 const pointers = [
   { kind: 'argument unmapped', what: 'pointer' as const, n: UNMAPPED },
   { kind: 'argument half unmapped', what: 'pointer' as const, n: HALF },
-  { kind: 'argument read-only', what: 'pointer' as const, n: READ_ONLY },
+  { kind: READ_ONLY_KIND, what: 'pointer' as const, n: READ_ONLY },
   { kind: 'argument unaligned', what: 'pointer' as const, n: UNALIGNED },
   { kind: 'argument null', what: 'pointer' as const, n: NULL },
   { kind: "argument of the kernel's", what: 'pointer' as const, n: KERNEL },
 ];
 export const oddKinds = [...new Set([...sizes, ...directions, ...pointers].map((o) => o.kind))];
-const oddity: Arbitrary<OddChoice | undefined> = fc.oneof(
-  { weight: 24, arbitrary: fc.constant(undefined) },
+const noOddity = fc.constant<OddChoice | undefined>(undefined);
+const oddity = fc.oneof(
+  { weight: 24, arbitrary: noOddity },
   { weight: 1, arbitrary: fc.constantFrom<OddChoice>(...sizes) },
   { weight: 1, arbitrary: fc.constantFrom<OddChoice>(...directions) },
   { weight: 2, arbitrary: fc.constantFrom<OddChoice>(...pointers) },
 );
+/** A new descriptor that is not told would stay open for as long as the player runs. */
+const toldOddity = fc.oneof(
+  { weight: 24, arbitrary: noOddity },
+  { weight: 1, arbitrary: fc.constantFrom<OddChoice>(...sizes.filter(({ n }) => n > 0)) },
+  {
+    weight: 2,
+    arbitrary: fc.constantFrom<OddChoice>(...pointers.filter((p) => p.kind !== READ_ONLY_KIND)),
+  },
+);
+const untold = ['smaller struct', 'other direction', READ_ONLY_KIND];
+/** The calls that give a descriptor. */
+const givesFile = ({ take }: CallSpec): boolean => take?.field === 'fd';
 
 /**
  *  | read and write | nothing | read only |
@@ -90,16 +104,12 @@ const oddity: Arbitrary<OddChoice | undefined> = fc.oneof(
  */
 function oddPlace(scribe: Scribe, n: number, part: Struct | undefined): Odd {
   if (n === NULL) return { at: 0n, bare: true };
+  if (n === UNALIGNED) return { at: scribe.place.args + 3n };
   if (n === KERNEL) return { at: 0xffff_8880_0000_0000n, bare: true };
   const base = areaAt(scribe.place, corner.argument);
   const page = BigInt(PAGE);
   const size = part ? sizeOf(part.type) : 0;
   const packed = part ? scribe.pack(part) : { bytes: Buffer.alloc(0), patches: [] };
-  if (n === UNALIGNED) {
-    const at = scribe.place.args + 3n;
-    scribe.add(writeStep(at, packed.bytes, packed.patches));
-    return { at, bare: true };
-  }
   const half = size >> 1;
   const at =
     n === READ_ONLY ? base + 2n * page : n === HALF ? base + page - BigInt(half) : base + page;
@@ -124,16 +134,28 @@ const endOddPlace = (scribe: Scribe) =>
   );
 
 /** The names of all argument classes that a spec's calls are counted under. */
-export const specKinds = ({ fields, groups = [], type }: CallSpec): string[] => [
-  ...kindNames([...Object.values(fields), ...(groups as readonly (readonly Choice<never>[])[])]),
-  ...(type ? oddKinds : []),
-];
+export function specKinds(spec: CallSpec): string[] {
+  const { fields, groups = [], type } = spec;
+  const odd = givesFile(spec) ? oddKinds.filter((kind) => !untold.includes(kind)) : oddKinds;
+  return [
+    ...kindNames([...Object.values(fields), ...(groups as readonly (readonly Choice<never>[])[])]),
+    ...(type ? odd : []),
+  ];
+}
 
 export const gpuFile: Arbitrary<number> = fc.oneof(
   { withCrossShrink: true },
   { weight: 12, arbitrary: fc.constant(files.gpu[0]) },
   { weight: 1, arbitrary: fc.constant(files.gpu[1]) },
 );
+
+/** The player leaves out those that it writes itself for the call, and no others. */
+const descriptors = (fields: Record<string, Value>): Record<string, MaskReason> =>
+  Object.fromEntries(
+    Object.entries(fields)
+      .filter(([, value]) => value instanceof FileSlot)
+      .map(([field]) => [field, 'descriptor' as const]),
+  );
 
 function takeOf(spec: CallSpec, fields: Record<string, Value>, to: Slot | FileSlot | undefined) {
   const { take, forget } = spec;
@@ -148,37 +170,36 @@ export function specItem(spec: CallSpec, place: Place): Arbitrary<Item> {
   const fields = fc.tuple(...names.map((name) => choose(spec.fields[name] ?? [])));
   const groups = fc.tuple(...(spec.groups ?? []).map((group) => choose(group)));
   const to = spec.take?.to ?? fc.constant(undefined);
-  return fc
-    .tuple(fields, groups, to, gpuFile, spec.type ? oddity : fc.constant(undefined))
-    .map(([chosen, together, slot, file, odd]) => {
-      const all: FieldValues = Object.assign(
-        Object.fromEntries(names.map((name, i) => [name, (chosen[i] as Chosen).value])),
-        ...together.map((g) => g.value),
-      );
-      const scribe = new Scribe(place);
-      // Pointers lead to the same places before and after the call.
-      const fixed: Record<string, Value> = {};
-      for (const [name, value] of Object.entries(all))
-        fixed[name] = Array.isArray(value) ? scribe.data(value as Data) : (value as Value);
-      spec.before?.(scribe, all);
-      const request = requestOf(spec.name);
-      let how: Odd = {};
-      if (odd?.what === 'size')
-        how = { request: withSize(request, Math.max(0, requestSize(request) + odd.n)) };
-      else if (odd?.what === 'direction') how = { request: withDir(request, odd.n) };
-      else if (odd) how = oddPlace(scribe, odd.n, { type: spec.type, fields: fixed });
-      scribe.ioctl({
-        file,
-        name: spec.name,
-        type: spec.type,
-        fields: fixed,
-        kinds: odd ? [odd.kind] : kindsOf([...chosen, ...together]),
-        ...takeOf(spec, fixed, slot),
-        masks: spec.masks ?? {},
-        odd: how,
-      });
-      spec.after?.(scribe, fixed);
-      if (odd?.what === 'pointer' && odd.n < UNALIGNED) endOddPlace(scribe);
-      return scribe.steps;
+  const odds = !spec.type ? noOddity : givesFile(spec) ? toldOddity : oddity;
+  return fc.tuple(fields, groups, to, gpuFile, odds).map(([chosen, together, slot, file, odd]) => {
+    const all: FieldValues = Object.assign(
+      Object.fromEntries(names.map((name, i) => [name, (chosen[i] as Chosen).value])),
+      ...together.map((g) => g.value),
+    );
+    const scribe = new Scribe(place);
+    // Pointers lead to the same places before and after the call.
+    const fixed: Record<string, Value> = {};
+    for (const [name, value] of Object.entries(all))
+      fixed[name] = Array.isArray(value) ? scribe.data(value as Data) : (value as Value);
+    spec.before?.(scribe, all);
+    const request = requestOf(spec.name);
+    let how: Odd = {};
+    if (odd?.what === 'size')
+      how = { request: withSize(request, Math.max(0, requestSize(request) + odd.n)) };
+    else if (odd?.what === 'direction') how = { request: withDir(request, odd.n) };
+    else if (odd) how = oddPlace(scribe, odd.n, { type: spec.type, fields: fixed });
+    scribe.ioctl({
+      file,
+      name: spec.name,
+      type: spec.type,
+      fields: fixed,
+      kinds: odd ? [odd.kind] : kindsOf([...chosen, ...together]),
+      ...takeOf(spec, fixed, slot),
+      masks: { ...spec.masks, ...(how.bare ? descriptors(fixed) : {}) },
+      odd: how,
     });
+    spec.after?.(scribe, fixed);
+    if (odd?.what === 'pointer' && odd.n < UNALIGNED) endOddPlace(scribe);
+    return scribe.steps;
+  });
 }
