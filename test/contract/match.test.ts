@@ -63,3 +63,19 @@ test('nothing of a syncobj or a sync file stays when its descriptor is closed', 
   expect(answers.map((line) => line.split(' ')[0])).toEqual(['0', '0', '0']);
   expect(await player.leaks()).toBe('leaks pins=0 objects=0 fds=0 children=0');
 });
+
+// i915_gem_execbuffer.c, eb_relocate_parse(): any error of a relocation leads to the slow path, which
+// looks at all arrays first.
+test('an array of relocations that is not all there is EFAULT, with NO_RELOC too', {
+  timeout: BOUND,
+}, async () => {
+  const answers = await played([
+    'ioctl f0 0xc010645b 0x3e0000000000 00100000000000000000000000000000 16 8:4>$0',
+    // One object, the batch: MI_BATCH_BUFFER_END; 2^24 - 1 relocations, the first of handle 0.
+    'write 0x3e0000002000 0000000500000000',
+    'ioctl f0 0x4020645d 0x3e0000000000 00000000000000000000000000000000080000000000000000200000003e0000 32 0:4=$0',
+    `write 0x3e0000001800 00000000ffffff0000200000003e0000${'00'.repeat(40)} 0:4=$0`,
+    'ioctl f0 0x40406469 0x3e0000000000 00180000003e00000100000000000000000000000000000000000000000000000000000000000000010800000000000000000000000000000000000000000000 64',
+  ]);
+  expect(answers.at(-1)?.split(' ')[0]).toBe('-14');
+});

@@ -2,7 +2,6 @@
 // Soft and the real driver give the same answers, and where soft is broken in a small way, that is
 // found. What a minute does not find, longer runs do: docs/matching.md.
 import { describe, expect, test } from 'vitest';
-import { SOFT } from '../../lib/match/options.js';
 import { runMatch } from '../../lib/match/session.js';
 import { matchText } from '../../lib/match/text.js';
 
@@ -25,7 +24,8 @@ test.each(['6.1', '6.12'])('a minute of %s: no difference', { timeout: BOUND }, 
   expect(result.kernels[0]?.calls).toBeGreaterThan(5000);
 });
 
-const breaks = ['wrong-errno', 'lost-write', 'missing-invalidate', 'check-order', 'leak'];
+/** A wrong errno, a lost write, an invalidate that is not looked at, the order of checks, a leak. */
+const breaks = ['wrong-errno', 'lost-write', 'skip-retry', 'check-order', 'leak-pin'];
 describe.each(breaks)('soft with %s', (name) => {
   test('differs from the driver', { timeout: BOUND }, async () => {
     const controller = new AbortController();
@@ -35,9 +35,4 @@ describe.each(breaks)('soft with %s', (name) => {
     });
     expect(result.verdict, matchText(result, brief)).toBe('fail');
   });
-});
-
-test('eras of soft differ where their kernels do', { timeout: BOUND }, async () => {
-  const same = await runMatch(options([SOFT, `${SOFT}:6.12`], [], 10), undefined);
-  expect(same.verdict, matchText(same, brief)).toBe('pass');
 });
