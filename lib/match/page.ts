@@ -2,7 +2,7 @@
 // docs/matching.md, from the results of long matches.
 import { count } from '../report/units.js';
 import { Coverage, coverageRows, mergeCounts } from './coverage.js';
-import { deliberate } from './differences.js';
+import { deliberate, notDrawn } from './differences.js';
 import { possible } from './generate.js';
 import { maskReasons } from './ops.js';
 import type { KernelResult, MatchResult } from './result.js';
@@ -62,6 +62,10 @@ export function matchingPage(results: readonly MatchResult[]): string {
           deliberate.map(({ name, reason }) => [name, reason, count(seen(all, name))]),
         )
       : ['Nothing.']),
+    '',
+    '## What is not drawn',
+    '',
+    ...notDrawn.map(({ name, reason }) => `- ${name}: ${reason}`),
     '',
     '## What is not compared',
     '',
