@@ -285,7 +285,9 @@ interface Calls {
 /** The functions that exist in one. */
 interface PlainCalls {
   openNode(path: string): { device: DeviceId; errno: number; driver: string };
+  /** No strategy, '': the kernel's own. */
   openSoft(
+    kernel: string,
     strategy: string,
     faults: number,
     faultOneIn: number,
@@ -374,6 +376,8 @@ export interface Native extends Calls, PlainCalls {
     >
   >;
   softFaults: readonly { name: string; bit: number; what: string }[];
+  /** Whose i915 the software device can be: "6.1", which is the default, and later ones. */
+  softKernels: readonly string[];
   softStrategies: readonly { name: string; what: string }[];
   setErrorClass(errorClass: typeof I915Error): void;
 }

@@ -20,7 +20,9 @@ import { Syncobj } from './sync.js';
 
 /** How the software i915 shall be. */
 export interface SoftOptions {
-  /** How lookups are kept apart from invalidates: a name of `native.softStrategies`. */
+  /** Which kernel's i915 it is: one of `native.softKernels`. */
+  kernel?: string;
+  /** How lookups are kept apart from invalidates: a name of `native.softStrategies`. As the kernel, if not said. */
   strategy?: string;
   /** Bugs that it shall have: names of `native.softFaults`. */
   faults?: readonly string[];
@@ -90,7 +92,8 @@ export class Device implements Disposable {
   /** @internal */
   static soft(options: SoftOptions): Device {
     const {
-      strategy = native.softStrategies[0]?.name ?? '',
+      kernel = native.softKernels[0] ?? '',
+      strategy,
       faults = [],
       faultOneIn = 1,
       seed = 1n,
@@ -98,7 +101,8 @@ export class Device implements Disposable {
       batchDelayUs = 0,
     } = options;
     const id = native.openSoft(
-      check.word(strategy, strategies, 'strategy'),
+      check.word(kernel, kernels, 'kernel'),
+      strategy === undefined ? '' : check.word(strategy, strategies, 'strategy'),
       faultMask(faults),
       check.u32(faultOneIn, 'faultOneIn') || check.refuse('faultOneIn', '1 or more', faultOneIn),
       check.u64(seed, 'seed'),
@@ -379,6 +383,7 @@ export class Device implements Disposable {
   }
 }
 
+const kernels = Object.fromEntries(native.softKernels.map((k) => [k, k]));
 const strategies = Object.fromEntries(native.softStrategies.map((s) => [s.name, s.name]));
 
 const READ_ONLY = constant('I915_USERPTR_READ_ONLY');

@@ -76,6 +76,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("constants", constants(env));
   exports.Set("structs", structs(env));
   exports.Set("softFaults", soft_faults(env));
+  exports.Set("softKernels", soft_kernels(env));
   exports.Set("softStrategies", soft_strategies(env));
   stress_exports(env, exports);
   stress_exports(env, exports);

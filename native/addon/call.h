@@ -219,6 +219,7 @@ void stress_exports(Napi::Env, Napi::Object exports);
 Napi::Object constants(Napi::Env);
 Napi::Object structs(Napi::Env);
 Napi::Array soft_faults(Napi::Env);
+Napi::Array soft_kernels(Napi::Env);
 Napi::Array soft_strategies(Napi::Env);
 void stress_exports(Napi::Env, Napi::Object exports);
 

@@ -9,6 +9,7 @@
 #include "drm/uapi.h"
 #include "drm/uapi_table.h"
 #include "gpu/emit.h"
+#include "soft/eras.h"
 #include "soft/faults.h"
 #include "soft/strategies/strategy.h"
 
@@ -150,6 +151,14 @@ Napi::Array soft_faults(Napi::Env env) {
              Napi::Value(env, object_js(env, std::pair{"name", std::string(f->name)},
                                         std::pair{"bit", static_cast<uint32_t>(f->bit)},
                                         std::pair{"what", std::string(f->what)})));
+  return list;
+}
+
+Napi::Array soft_kernels(Napi::Env env) {
+  Napi::Array list = Napi::Array::New(env);
+  for (const soft::Version& v : soft::era_kernels)
+    list.Set(list.Length(),
+             Napi::String::New(env, std::to_string(v.major) + "." + std::to_string(v.minor)));
   return list;
 }
 

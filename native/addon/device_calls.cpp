@@ -26,12 +26,13 @@ napi_value open_device_node(Call& c) {
 
 napi_value open_soft(Call& c) {
   soft::SoftOptions options;
-  options.strategy = c.string(0);
-  options.faults = c.u32(1);
-  options.fault_one_in = c.u32(2);
-  options.seed = c.u64(3);
-  options.hang_ns = c.u64(4);
-  options.batch_delay_ns = c.u64(5);
+  options.kernel = c.string(0);
+  options.strategy = c.string(1);
+  options.faults = c.u32(2);
+  options.fault_one_in = c.u32(3);
+  options.seed = c.u64(4);
+  options.hang_ns = c.u64(5);
+  options.batch_delay_ns = c.u64(6);
   int err = 0;
   std::shared_ptr<Device> dev = soft::SoftDevice::open(options, &err);
   if (!dev) c.fail(err);
@@ -269,7 +270,7 @@ constexpr Function functions[] = {
     {"openNode", "open", {"path"}, open_device_node, true},
     {"openSoft",
      "open",
-     {"strategy", "faults", "faultOneIn", "seed", "hangNs", "batchDelayNs"},
+     {"kernel", "strategy", "faults", "faultOneIn", "seed", "hangNs", "batchDelayNs"},
      open_soft,
      true},
     {"reopenSoft", "open", {"device"}, reopen_soft, true},

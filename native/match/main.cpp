@@ -36,7 +36,7 @@ struct Options {
 int usage(const std::string& why) {
   fprintf(stderr,
           "i915-player: %s\n"
-          "usage: i915-player soft [--break FAULT]... [--slow]\n"
+          "usage: i915-player soft [--kernel 6.1|6.12|7.2|7.3] [--break FAULT]... [--slow]\n"
           "       i915-player /dev/dri/renderD128 [--slow]\n",
           why.c_str());
   return bad_usage;
@@ -150,7 +150,9 @@ std::string read_options(int argc, char** argv, Options* o) {
     }
     if (!soft || i + 1 == argc) return name + ": what is that?";
     const std::string value = argv[++i];
-    if (name == "--break") {
+    if (name == "--kernel") {
+      o->soft.kernel = value;
+    } else if (name == "--break") {
       const auto* fault = find_fault(value);
       if (!fault) return "--break " + value + ": no such fault";
       o->soft.faults |= fault->bit;
@@ -188,7 +190,7 @@ int run(const Options& o) {
       "\"device\":\"%s\",\"kernel\":\"%s\"}\n",
       static_cast<unsigned long long>(arena_at), static_cast<unsigned long long>(arena_size),
       static_cast<unsigned long long>(args_at), static_cast<unsigned long long>(args_size),
-      o.device.c_str(), soft ? "6.1" : name.release);
+      o.device.c_str(), soft ? o.soft.kernel.c_str() : name.release);
   fflush(stdout);
 
   const Watch watch(player, o.hang_s);

@@ -85,6 +85,7 @@ bool BatchRunner::write(gpu::Space, uint64_t addr, const void* from, size_t len)
     if (const Vma* vma = find(addr)) {
       const uint64_t off = addr - vma->start;
       ok = vma->writable && off < vma->object_size;
+      if ((addr & 4095) == 4092 && engine_.gpu.fault(fault_lost_write)) continue;
       if (ok && hold_last_ && n <= sizeof(held_.data)) {
         held_.pages = vma->pages;
         held_.offset = off;

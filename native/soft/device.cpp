@@ -35,6 +35,11 @@ constexpr unsigned long ioc_in = 1ul << 30, ioc_out = 1ul << 31;
 struct Ioctl {
   unsigned long cmd = 0;
   int (*fn)(File&, void*) = nullptr;  // null: there is no such ioctl
+  Change since = Change::always;      // ... before this
+  Change until = Change::count;       // ... from this on
+  bool in(const Gpu& gpu) const {
+    return fn && gpu.has(since) && (until == Change::count || !gpu.has(until));
+  }
 };
 
 template <auto fn, class T>
@@ -89,8 +94,16 @@ constexpr auto make_table() {
   for (unsigned nr : {0x01, 0x02, 0x19, 0x1a}) directed(0, {0x40u + nr});
   directed(ioc_out, {0x40 + 0x0e});
 
-  const auto allow = [&](unsigned long cmd, int (*fn)(File&, void*)) {
-    t[ioc_nr(cmd)] = {cmd, fn};
+  // Of user-space mode setting.
+  for (unsigned nr : {0x03, 0x04, 0x08, 0x14, 0x15, 0x16, 0x17, 0x18, 0x19, 0x1a, 0x1b,
+                      0x1c, 0x1d, 0x20, 0x21, 0x22, 0x23, 0x24, 0x25, 0x26, 0x29, 0x2a,
+                      0x2b, 0x30, 0x31, 0x32, 0x33, 0x34, 0x35, 0x36, 0x37, 0x38, 0x39})
+    t[nr].until = Change::no_legacy_ioctls;
+  t[0xd0] = {ioc_in | ioc_out, denied, Change::closefb};
+
+  const auto allow = [&](unsigned long cmd, int (*fn)(File&, void*),
+                         Change since = Change::always) {
+    t[ioc_nr(cmd)] = {cmd, fn, since};
   };
   allow(DRM_IOCTL_VERSION, call<ioctl_version>);
   allow(DRM_IOCTL_GEM_CLOSE, call<ioctl_gem_close>);
@@ -99,8 +112,8 @@ constexpr auto make_table() {
   allow(DRM_IOCTL_PRIME_FD_TO_HANDLE, call<ioctl_prime_fd_to_handle>);
   allow(DRM_IOCTL_SYNCOBJ_CREATE, call<ioctl_syncobj_create>);
   allow(DRM_IOCTL_SYNCOBJ_DESTROY, call<ioctl_syncobj_destroy>);
-  allow(DRM_IOCTL_SYNCOBJ_HANDLE_TO_FD, call<ioctl_syncobj_handle_to_fd>);
-  allow(DRM_IOCTL_SYNCOBJ_FD_TO_HANDLE, call<ioctl_syncobj_fd_to_handle>);
+  allow(drm_ioc(Dir::RW, 0xc1, sizeof(syncobj_handle_point)), call<ioctl_syncobj_handle_to_fd>);
+  allow(drm_ioc(Dir::RW, 0xc2, sizeof(syncobj_handle_point)), call<ioctl_syncobj_fd_to_handle>);
   allow(DRM_IOCTL_SYNCOBJ_WAIT, call<ioctl_syncobj_wait>);
   allow(DRM_IOCTL_SYNCOBJ_RESET, call<ioctl_syncobj_reset>);
   allow(DRM_IOCTL_SYNCOBJ_SIGNAL, call<ioctl_syncobj_signal>);
@@ -108,6 +121,10 @@ constexpr auto make_table() {
   allow(DRM_IOCTL_SYNCOBJ_QUERY, call<ioctl_syncobj_query>);
   allow(DRM_IOCTL_SYNCOBJ_TRANSFER, call<ioctl_syncobj_transfer>);
   allow(DRM_IOCTL_SYNCOBJ_TIMELINE_SIGNAL, call<ioctl_syncobj_timeline_signal>);
+  allow(drm_ioc(Dir::RW, 0xcf, sizeof(syncobj_eventfd)), call<ioctl_syncobj_eventfd>,
+        Change::syncobj_eventfd);
+  allow(drm_ioc(Dir::RW, 0xd1, sizeof(set_client_name)), call<ioctl_set_client_name>,
+        Change::client_name);
 
   allow(DRM_IOCTL_I915_GETPARAM, call<ioctl_getparam>);
   allow(DRM_IOCTL_I915_GEM_EXECBUFFER2_WR, call<ioctl_execbuffer2>);
@@ -181,9 +198,15 @@ SoftDevice::~SoftDevice() {
   close();
 }
 
-std::unique_ptr<SoftDevice> SoftDevice::open(const SoftOptions& options, int* err) {
+std::unique_ptr<SoftDevice> SoftDevice::open(const SoftOptions& given, int* err) {
+  SoftOptions options = given;
+  Version kernel;
+  const bool known = parse_kernel(options.kernel, &kernel);
+  if (known && options.strategy.empty())
+    options.strategy =
+        has_change(kernel, Change::notifier_does_not_wait) ? "interval-nowait" : "interval";
   const StrategyName* s = find_strategy(options.strategy.c_str());
-  if (!s) {
+  if (!known || !s) {
     *err = -EINVAL;
     return nullptr;
   }
@@ -225,7 +248,7 @@ int SoftDevice::ioctl(unsigned long request, void* arg) {
   const unsigned long cmd = request & 0xffffffff;
   if (ioc_type(cmd) != 'd') return -ENOTTY;
   const Ioctl& ioctl = table[ioc_nr(cmd)];
-  if (!ioctl.fn) return -EINVAL;
+  if (!ioctl.in(*impl->gpu)) return -EINVAL;
 
   const size_t in_size = cmd & ioctl.cmd & ioc_in ? ioc_size(cmd) : 0;
   const size_t out_size = cmd & ioctl.cmd & ioc_out ? ioc_size(cmd) : 0;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The software i915: what a Skylake GT2 under the i915 of kernel 6.1 answers.
+// The software i915: what a Skylake GT2 under the i915 of kernel 6.1, or of a later one (eras.h),
+// answers.
 #pragma once
 
 #include <memory>
@@ -13,12 +14,13 @@ namespace i915u::soft {
 class Strategy;
 
 struct SoftOptions {
-  std::string strategy = "interval";  ///< a StrategyName; "interval-nowait" is 6.9 and later
-  uint32_t faults = 0;                ///< Fault bits
-  uint32_t fault_one_in = 1;          ///< a fault strikes in one of so many cases, by chance
-  uint64_t seed = 1;                  ///< of that chance
-  uint64_t hang_ns = 1000000000;      ///< a batch that makes no end for so long is reset
-  uint64_t batch_delay_ns = 0;        ///< each user batch takes at least so long
+  std::string kernel = "6.1";     ///< whose i915 it is: one of era_kernels
+  std::string strategy = {};      ///< a StrategyName; none: the kernel's own
+  uint32_t faults = 0;            ///< Fault bits
+  uint32_t fault_one_in = 1;      ///< a fault strikes in one of so many cases, by chance
+  uint64_t seed = 1;              ///< of that chance
+  uint64_t hang_ns = 1000000000;  ///< a batch that makes no end for so long is reset
+  uint64_t batch_delay_ns = 0;    ///< each user batch takes at least so long
 };
 
 /// What the model counts of itself.
@@ -33,7 +35,7 @@ struct SoftDeviceImpl;
 
 class SoftDevice final : public Device {
  public:
-  /// Null with *err = -EINVAL for an unknown strategy.
+  /// Null with *err = -EINVAL for an unknown strategy or kernel.
   static std::unique_ptr<SoftDevice> open(const SoftOptions&, int* err);
   ~SoftDevice() override;
 

@@ -17,6 +17,8 @@ namespace {
 constexpr uint64_t user_end = 0x7ffffffff000;
 constexpr uint32_t gpu_domains = 0x3e;  // I915_GEM_GPU_DOMAINS
 
+constexpr uint64_t too_long = 1ull << 31;  // bytes
+
 bool access_ok(uint64_t addr, uint64_t len) {
   return len <= user_end && addr <= user_end - len;
 }
@@ -29,6 +31,7 @@ int ExecBuffer::prefault_relocs() const {
     if (!e.exec->relocation_count) continue;
     const uint64_t len = uint64_t{e.exec->relocation_count} * sizeof(drm_i915_gem_relocation_entry);
     const uint64_t addr = e.exec->relocs_ptr;
+    if (len >= too_long && file_.gpu.has(Change::few_relocations)) return -EINVAL;
     if (!access_ok(addr, len)) return -EFAULT;
     uint8_t byte;
     for (uint64_t off = 0; off < len; off += 4096)

@@ -24,6 +24,9 @@ const FaultName fault_names[] = {
     {"late-insert", fault_late_insert,
      "registers an object's range only when its first pages are there"},
     {"no-seq", fault_no_seq, "leaves the sequence number alone in an invalidate"},
+    {"lost-write", fault_lost_write, "loses what the GPU stores to the last dword of a page"},
+    {"wrong-errno", fault_wrong_errno, "answers ENOENT when a handle that is none is closed"},
+    {"check-order", fault_check_order, "looks at a userptr's address before its flags"},
     {nullptr, Fault{}, nullptr},
 };
 

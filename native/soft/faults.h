@@ -43,6 +43,13 @@ enum Fault : uint32_t {
   /// An invalidate leaves the sequence number as it is, so that no lookup sees that it came
   /// between.
   fault_no_seq = 1u << 13,
+  /// A store of the GPU to the last dword of a page never lands.
+  fault_lost_write = 1u << 14,
+  /// GEM_CLOSE of a handle that is none: ENOENT, not EINVAL.
+  fault_wrong_errno = 1u << 15,
+  /// GEM_USERPTR looks at whose address it is before it looks at the flags: where both are wrong,
+  /// EFAULT, not EINVAL.
+  fault_check_order = 1u << 16,
 };
 
 struct FaultName {

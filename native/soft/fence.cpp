@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include <algorithm>
 #include <cerrno>
 
 #include "soft/request.h"
@@ -69,10 +70,13 @@ std::shared_ptr<Fence> Syncobj::fence() {
 
 void Syncobj::replace(std::shared_ptr<Fence> f) {
   std::vector<Point> old;
-  sync::Guard g(lock_);
-  old.swap(points_);
-  if (f) points_.push_back({0, std::move(f)});
-  changed_.wake_all();
+  {
+    sync::Guard g(lock_);
+    old.swap(points_);
+    if (f) points_.push_back({0, std::move(f)});
+    changed_.wake_all();
+  }
+  call_waiting();
 }
 
 // What has signalled says nothing more, but for the last, whose number does.
@@ -81,11 +85,14 @@ void Syncobj::prune() {
 }
 
 void Syncobj::add_point(uint64_t point, std::shared_ptr<Fence> f) {
-  sync::Guard g(lock_);
-  prune();
-  if (!points_.empty() && points_.back().point > point) point = points_.back().point;
-  points_.push_back({point, std::move(f)});
-  changed_.wake_all();
+  {
+    sync::Guard g(lock_);
+    prune();
+    if (!points_.empty() && points_.back().point > point) point = points_.back().point;
+    points_.push_back({point, std::move(f)});
+    changed_.wake_all();
+  }
+  call_waiting();
 }
 
 bool Syncobj::available(uint64_t point) const {
@@ -95,11 +102,40 @@ bool Syncobj::available(uint64_t point) const {
 int Syncobj::find(uint64_t point, std::vector<std::shared_ptr<Fence>>* out) {
   sync::Guard g(lock_);
   if (!available(point)) return -EINVAL;
+  find_locked(point, out);
+  return 0;
+}
+
+void Syncobj::find_locked(uint64_t point, std::vector<std::shared_ptr<Fence>>* out) const {
   for (const Point& p : points_) {
     if (!p.fence->signalled()) out->push_back(p.fence);
     if (point && p.point >= point) break;
   }
-  return 0;
+}
+
+void Syncobj::when_available(uint64_t point, Then then) {
+  {
+    sync::Guard g(lock_);
+    waiting_.push_back({point, std::move(then)});
+  }
+  call_waiting();
+}
+
+void Syncobj::call_waiting() {
+  for (;;) {
+    std::vector<std::shared_ptr<Fence>> fences;
+    Then then;
+    {
+      sync::Guard g(lock_);
+      const auto it = std::find_if(waiting_.begin(), waiting_.end(),
+                                   [&](const Waiting& w) { return available(w.point); });
+      if (it == waiting_.end()) return;
+      find_locked(it->point, &fences);
+      then = std::move(it->then);
+      waiting_.erase(it);
+    }
+    then(fences);
+  }
 }
 
 uint64_t Syncobj::signalled_point() {

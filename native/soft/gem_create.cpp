@@ -54,7 +54,9 @@ constexpr UserExtension create_extensions[] = {set_placements, set_protected};
 int create(File& file, uint64_t* size, uint32_t* handle) {
   const uint64_t rounded = (*size + 4095) & ~4095ull;
   if (!rounded) return -EINVAL;
-  if (rounded >> 12 > INT_MAX) return -E2BIG;
+  constexpr uint64_t max_file = INT64_MAX;  // MAX_LFS_FILESIZE
+  if (file.gpu.has(Change::long_objects) ? rounded > max_file : rounded >> 12 > INT_MAX)
+    return -E2BIG;
   if (int err = file.add_handle(std::make_shared<GemObject>(file.dev, rounded), handle)) return err;
   *size = rounded;
   return 0;
@@ -83,7 +85,8 @@ int ioctl_gem_userptr(File& file, drm_i915_gem_userptr& args) {
 }
 
 int ioctl_gem_close(File& file, drm_gem_close& args) {
-  return file.close_handle(args.handle);
+  const int err = file.close_handle(args.handle);
+  return err && file.gpu.fault(fault_wrong_errno) ? -ENOENT : err;
 }
 
 }  // namespace i915u::soft

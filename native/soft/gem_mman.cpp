@@ -57,9 +57,12 @@ namespace {
 int64_t map_object(File& file, uint64_t addr, uint64_t len, int prot, int flags, uint64_t offset) {
   uint64_t type, extent;
   if (!GemObject::split_mmap_offset(offset, &type, &extent)) return -EINVAL;
-  const auto obj = file.gpu.pool->published(extent);
+  uint64_t start = 0;
+  const auto obj = file.gpu.pool->published(extent, &start);
   if (!obj) return -EINVAL;
-  if (len > obj->size) return -EINVAL;
+  const uint64_t within = extent - start;
+  if (within && !file.gpu.has(Change::partial_mmap)) return -EINVAL;
+  if (len > obj->size - within) return -EINVAL;
   if (int err = obj->may_mmap(type, file)) return err;
   std::shared_ptr<PoolPages> pages;
   {
@@ -69,7 +72,7 @@ int64_t map_object(File& file, uint64_t addr, uint64_t len, int prot, int flags,
     obj->has_pages |= obj->madv == I915_MADV_WILLNEED;
     pages = obj->backing(&err);
   }
-  const int64_t at = pages->map(addr, len, prot, flags, 0);
+  const int64_t at = pages->map(addr, len, prot, flags, within);
   if (at >= 0) AddressSpace::current().add_pfnmap(static_cast<uint64_t>(at), len);
   return at;
 }

@@ -8,6 +8,8 @@
 #include <errno.h>
 #include <unistd.h>
 
+#include <climits>
+
 #include "drm/uapi.h"
 #include "soft/device_impl.h"
 #include "soft/file.h"
@@ -52,6 +54,10 @@ std::shared_ptr<PoolPages> GemObject::pin_pages(int* err) {
   if (!has_pages) {
     if (madv != uapi::I915_MADV_WILLNEED) {
       *err = -EFAULT;
+      return nullptr;
+    }
+    if (size >> 12 > UINT_MAX) {  // what a scatterlist counts
+      *err = -E2BIG;
       return nullptr;
     }
     if (size > ram_bytes()) {

@@ -18,6 +18,12 @@ const sync::LockClass notifier_lock_class{"i915->mm.notifier_lock"};
 const sync::LockClass atomics_lock_class{"gpu->atomics"};
 const sync::LockClass wq_class{"i915->wq"};
 
+Version kernel_of(const SoftOptions& o) {
+  Version kernel = era_kernels[0];
+  parse_kernel(o.kernel, &kernel);
+  return kernel;
+}
+
 bool capable(unsigned cap) {
   __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
   __user_cap_data_struct data[2] = {};
@@ -44,6 +50,7 @@ bool capable_sys_nice() {
 
 Gpu::Gpu(const SoftOptions& o)
     : options(o),
+      kernel(kernel_of(o)),
       faults(o.faults),
       fault_one_in(o.fault_one_in),
       atomics_lock(atomics_lock_class),

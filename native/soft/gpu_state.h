@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "soft/device.h"
+#include "soft/eras.h"
 #include "soft/faults.h"
 #include "soft/strategies/strategy.h"
 #include "sync/mutex.h"
@@ -36,6 +37,9 @@ struct Gpu final : StrategyHost {
   Gpu& operator=(const Gpu&) = delete;
 
   const SoftOptions options;
+  const Version kernel;
+  /// Is it of a kernel that has the change?
+  bool has(Change c) const { return has_change(kernel, c); }
   GpuCounters counters;
 
   /// Lets go of what finished requests held (kernel: intel_gt_retire_requests). Objects may be

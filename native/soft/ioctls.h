@@ -10,7 +10,28 @@ namespace i915u::soft {
 
 struct File;
 
+// What came after 6.1, and so is not in uapi.h: the kernel's layouts.
+/// drm_syncobj_handle, with the point (Change::sync_file_points).
+struct syncobj_handle_point {
+  uint32_t handle, flags;
+  int32_t fd;
+  uint32_t pad;
+  uint64_t point;
+};
+/// drm_syncobj_eventfd
+struct syncobj_eventfd {
+  uint32_t handle, flags;
+  uint64_t point;
+  int32_t fd;
+  uint32_t pad;
+};
+/// drm_set_client_name
+struct set_client_name {
+  uint64_t name_len, name;
+};
+
 // params.cpp
+int ioctl_set_client_name(File&, set_client_name&);
 int ioctl_version(File&, uapi::drm_version&);
 int ioctl_get_cap(File&, uapi::drm_get_cap&);
 int ioctl_getparam(File&, uapi::drm_i915_getparam&);
@@ -61,8 +82,9 @@ int ioctl_perf_remove_config();
 void reap_syncobj_files();
 int ioctl_syncobj_create(File&, uapi::drm_syncobj_create&);
 int ioctl_syncobj_destroy(File&, uapi::drm_syncobj_destroy&);
-int ioctl_syncobj_handle_to_fd(File&, uapi::drm_syncobj_handle&);
-int ioctl_syncobj_fd_to_handle(File&, uapi::drm_syncobj_handle&);
+int ioctl_syncobj_handle_to_fd(File&, syncobj_handle_point&);
+int ioctl_syncobj_fd_to_handle(File&, syncobj_handle_point&);
+int ioctl_syncobj_eventfd(File&, syncobj_eventfd&);
 int ioctl_syncobj_transfer(File&, uapi::drm_syncobj_transfer&);
 int ioctl_syncobj_wait(File&, uapi::drm_syncobj_wait&);
 int ioctl_syncobj_timeline_wait(File&, uapi::drm_syncobj_timeline_wait&);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-// What the device says of itself: a Skylake GT2 (0x1912) under i915 of kernel 6.1 with its default
-// module parameters, without GuC and HuC firmware (kernel: drm_ioctl.c, i915_getparam.c,
-// i915_ioctl.c, i915_gem.c).
-// Stubs: nothing is ever pinned in the global GTT, so all of the aperture is available.
+// What the device says of itself: a Skylake GT2 (0x1912) under i915 with its default module
+// parameters, without GuC and HuC firmware (kernel: drm_ioctl.c, i915_getparam.c, i915_ioctl.c,
+// i915_gem.c). Stubs: nothing is ever pinned in the global GTT, so all of the aperture is
+// available.
 #include <errno.h>
 
 #include <algorithm>
@@ -19,6 +19,10 @@ using namespace uapi;
 
 namespace {
 
+// After 6.1, and so not in uapi.h.
+constexpr int32_t param_oa_timestamp_frequency = 57, param_pxp_status = 58,
+                  param_has_context_freq_hint = 59;
+
 // kernel: drm_copy_field. The length that is told is the whole one; the text is cut to the buffer.
 int copy_field(char* buf, size_t* len, const char* text) {
   const size_t n = std::min(strlen(text), *len);
@@ -28,12 +32,14 @@ int copy_field(char* buf, size_t* len, const char* text) {
 
 }  // namespace
 
-int ioctl_version(File&, drm_version& args) {
+int ioctl_version(File& file, drm_version& args) {
   args.version_major = 1;
   args.version_minor = 6;
   args.version_patchlevel = 0;
   int err = copy_field(args.name, &args.name_len, "i915");
-  if (!err) err = copy_field(args.date, &args.date_len, "20201103");
+  if (!err)
+    err = copy_field(args.date, &args.date_len,
+                     file.gpu.has(Change::no_driver_date) ? "0" : "20201103");
   if (!err) err = copy_field(args.desc, &args.desc_len, "Intel Graphics");
   return err;
 }
@@ -54,7 +60,19 @@ int ioctl_get_cap(File&, drm_get_cap& args) {
   }
 }
 
-int ioctl_getparam(File&, drm_i915_getparam& args) {
+int ioctl_set_client_name(File&, set_client_name& args) {
+  constexpr uint64_t max_len = 64;  // DRM_CLIENT_NAME_MAX_LEN
+  if (args.name_len > max_len) return -EINVAL;
+  char name[max_len];
+  if (copy_from_user(name, args.name, args.name_len)) return -EFAULT;
+  // The kernel's isgraph(), which knows Latin-1 too, up to 127.
+  const bool good =
+      std::all_of(name, name + args.name_len, [](char c) { return c > 32 && c < 127; });
+  return good ? 0 : -EINVAL;
+}
+
+int ioctl_getparam(File& file, drm_i915_getparam& args) {
+  const Gpu& gpu = file.gpu;
   int value;
   switch (args.param) {
     case I915_PARAM_IRQ_ACTIVE:
@@ -89,7 +107,7 @@ int ioctl_getparam(File&, drm_i915_getparam& args) {
       value = 2;  // per engine
       break;
     case I915_PARAM_MMAP_GTT_VERSION:
-      value = 4;
+      value = gpu.has(Change::partial_mmap) ? 5 : 4;
       break;
     case I915_PARAM_HAS_SCHEDULER:
       value = I915_SCHEDULER_CAP_ENABLED | I915_SCHEDULER_CAP_PRIORITY |
@@ -110,7 +128,17 @@ int ioctl_getparam(File&, drm_i915_getparam& args) {
       value = 12000000;
       break;
     case I915_PARAM_PERF_REVISION:
-      value = 5;
+      value = gpu.has(Change::perf_revision_7) ? 7 : 5;
+      break;
+    case param_oa_timestamp_frequency:
+      if (!gpu.has(Change::oa_timestamp_param)) return -EINVAL;
+      value = 12000000;
+      break;
+    case param_pxp_status:
+      return gpu.has(Change::pxp_status_param) ? -ENODEV : -EINVAL;
+    case param_has_context_freq_hint:
+      if (!gpu.has(Change::freq_hint_param)) return -EINVAL;
+      value = -EINVAL;  // not without GuC
       break;
     case I915_PARAM_HAS_OVERLAY:
     case I915_PARAM_HAS_BSD2:

@@ -337,10 +337,14 @@ void Pool::withdraw(uint64_t offset) {
   published_.erase(offset);
 }
 
-std::shared_ptr<GemObject> Pool::published(uint64_t offset) {
+std::shared_ptr<GemObject> Pool::published(uint64_t offset, uint64_t* start) {
   sync::Guard g(lock_);
-  const auto it = published_.find(offset);
-  return it == published_.end() ? nullptr : it->second.lock();
+  const auto it = published_.upper_bound(offset);
+  if (it == published_.begin()) return nullptr;
+  const auto& [at, weak] = *std::prev(it);
+  auto obj = weak.lock();
+  *start = at;
+  return obj && offset - at < obj->size ? obj : nullptr;
 }
 
 }  // namespace i915u::soft

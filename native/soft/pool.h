@@ -71,7 +71,8 @@ class Pool : public std::enable_shared_from_this<Pool> {
   /// Which object a fake mmap offset belongs to: the extent's own offset leads to it.
   void publish(uint64_t offset, std::weak_ptr<GemObject> obj);
   void withdraw(uint64_t offset);
-  std::shared_ptr<GemObject> published(uint64_t offset);
+  /// The object that has the byte at `offset`, and where it starts; null: none that is published.
+  std::shared_ptr<GemObject> published(uint64_t offset, uint64_t* start);
 
  private:
   friend class PoolPages;

@@ -21,6 +21,8 @@ using namespace uapi;
 
 namespace {
 
+constexpr uint64_t query_guc_submission_version = 7;  // after 6.1, and so not in uapi.h
+
 // The head of the user's data, once there is room for all `total` bytes. 1, or what the item's
 // length becomes.
 int copy_head(const drm_i915_query_item& item, void* head, size_t head_size, size_t total) {
@@ -94,7 +96,7 @@ int query_perf_config(const drm_i915_query_item& item) {
              : -EINVAL;
 }
 
-int query_item(const drm_i915_query_item& item) {
+int query_item(const Gpu& gpu, const drm_i915_query_item& item) {
   switch (item.query_id) {
     case DRM_I915_QUERY_TOPOLOGY_INFO:
       return query_topology(item);
@@ -107,6 +109,8 @@ int query_item(const drm_i915_query_item& item) {
     case DRM_I915_QUERY_HWCONFIG_BLOB:
     case DRM_I915_QUERY_GEOMETRY_SUBSLICES:
       return -ENODEV;
+    case query_guc_submission_version:
+      return gpu.has(Change::guc_version_query) ? -ENODEV : -EINVAL;
     default:
       return -EINVAL;
   }
@@ -114,14 +118,14 @@ int query_item(const drm_i915_query_item& item) {
 
 }  // namespace
 
-int ioctl_query(File&, drm_i915_query& args) {
+int ioctl_query(File& file, drm_i915_query& args) {
   if (args.flags) return -EINVAL;
   uint64_t at = args.items_ptr;
   for (uint32_t i = 0; i < args.num_items; i++, at += sizeof(drm_i915_query_item)) {
     drm_i915_query_item item;
     if (copy_from_user(&item, at, sizeof(item))) return -EFAULT;
     if (!item.query_id) return -EINVAL;
-    const int length = query_item(item);
+    const int length = query_item(file.gpu, item);
     if (length != item.length &&
         copy_to_user(at + offsetof(drm_i915_query_item, length), &length, sizeof(length)))
       return -EFAULT;

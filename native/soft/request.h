@@ -13,6 +13,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -97,10 +98,16 @@ class Syncobj {
   uint64_t last_point();  ///< the last point that was submitted
   /// WAIT_FOR_SUBMIT: waits until find(point) has an answer. 0 or -ETIME.
   int wait_available(uint64_t point, uint64_t deadline);
+  /// Calls `then` with what find(point) answers, once it does: at once, or on the thread that makes
+  /// it so.
+  using Then = std::function<void(const std::vector<std::shared_ptr<Fence>>&)>;
+  void when_available(uint64_t point, Then then);
 
  private:
   void prune();
   bool available(uint64_t point) const;
+  void find_locked(uint64_t point, std::vector<std::shared_ptr<Fence>>* out) const;
+  void call_waiting();
   struct Point {
     uint64_t point;
     std::shared_ptr<Fence> fence;
@@ -110,6 +117,11 @@ class Syncobj {
   sync::WaitQueue changed_;
   // Ordered. A binary fence is a point of number 0. The last one stays when it has signalled.
   std::vector<Point> points_;
+  struct Waiting {
+    uint64_t point;
+    Then then;
+  };
+  std::vector<Waiting> waiting_;
 };
 
 /// A descriptor that polls readable once the fence has signalled (O_CLOEXEC), or -errno.

@@ -10,6 +10,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdio>
+#include <cstring>
 
 #include "mem/uaccess.h"
 #include "soft/fd_registry.h"
@@ -23,6 +25,8 @@ namespace i915u::soft {
 using namespace uapi;
 
 namespace {
+
+constexpr uint32_t wait_deadline = 1u << 3;  // DRM_SYNCOBJ_WAIT_FLAGS_WAIT_DEADLINE, a mere hint
 
 using Fences = std::vector<std::shared_ptr<Fence>>;
 using Syncobjs = std::vector<std::shared_ptr<Syncobj>>;
@@ -114,6 +118,32 @@ int find_fence(File& file, uint32_t handle, uint64_t point, uint32_t flags,
   return err;
 }
 
+// Adds 1 to an eventfd, which it keeps open until then.
+class EventFd final : public FenceCallback {
+ public:
+  explicit EventFd(int fd) : fd_(fd) {}
+  ~EventFd() override { close(fd_); }
+  void fence_signalled(Fence&) override { add_one(); }
+  void add_one() {
+    const uint64_t one = 1;
+    // An eventfd that is full stays so.
+    if (write(fd_, &one, sizeof(one)) < 0) return;
+  }
+
+ private:
+  const int fd_;
+};
+
+// kernel: eventfd_ctx_fdget. A descriptor of its own, or -errno.
+int dup_eventfd(int fd) {
+  char path[32], name[32] = {};
+  snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+  if (readlink(path, name, sizeof(name) - 1) < 0) return -EBADF;
+  if (strcmp(name, "anon_inode:[eventfd]") != 0) return -EINVAL;
+  const int own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+  return own < 0 ? -errno : own;
+}
+
 bool all_signalled(const Fences& fences) {
   return std::all_of(fences.begin(), fences.end(), [](const auto& f) { return f->signalled(); });
 }
@@ -190,17 +220,22 @@ int ioctl_syncobj_destroy(File& file, drm_syncobj_destroy& args) {
   return s ? 0 : -EINVAL;
 }
 
-int ioctl_syncobj_handle_to_fd(File& file, drm_syncobj_handle& args) {
+int ioctl_syncobj_handle_to_fd(File& file, syncobj_handle_point& args) {
   if (args.pad) return -EINVAL;
-  if (args.flags & ~DRM_SYNCOBJ_HANDLE_TO_FD_FLAGS_EXPORT_SYNC_FILE) return -EINVAL;
-  if (args.flags) {
+  constexpr uint32_t of_point = 1u << 1;  // DRM_SYNCOBJ_HANDLE_TO_FD_FLAGS_TIMELINE
+  const bool points = file.gpu.has(Change::sync_file_points);
+  if (args.flags & ~(DRM_SYNCOBJ_HANDLE_TO_FD_FLAGS_EXPORT_SYNC_FILE | (points ? of_point : 0)))
+    return -EINVAL;
+  if (args.flags & DRM_SYNCOBJ_HANDLE_TO_FD_FLAGS_EXPORT_SYNC_FILE) {
     std::shared_ptr<Fence> f;
-    if (int err = find_fence(file, args.handle, 0, 0, &f)) return err;
+    const uint64_t point = args.flags & of_point ? args.point : 0;
+    if (int err = find_fence(file, args.handle, point, 0, &f)) return err;
     const int fd = sync_file_create(std::move(f));
     if (fd < 0) return fd;
     args.fd = fd;
     return 0;
   }
+  if (points && args.point) return -EINVAL;
   auto s = file.lookup_syncobj(args.handle);
   if (!s) return -EINVAL;
   syncobj_files().reap();
@@ -215,17 +250,24 @@ int ioctl_syncobj_handle_to_fd(File& file, drm_syncobj_handle& args) {
   return 0;
 }
 
-int ioctl_syncobj_fd_to_handle(File& file, drm_syncobj_handle& args) {
+int ioctl_syncobj_fd_to_handle(File& file, syncobj_handle_point& args) {
   if (args.pad) return -EINVAL;
-  if (args.flags & ~DRM_SYNCOBJ_FD_TO_HANDLE_FLAGS_IMPORT_SYNC_FILE) return -EINVAL;
-  if (args.flags) {
+  constexpr uint32_t to_point = 1u << 1;  // DRM_SYNCOBJ_FD_TO_HANDLE_FLAGS_TIMELINE
+  const bool points = file.gpu.has(Change::sync_file_points);
+  if (args.flags & ~(DRM_SYNCOBJ_FD_TO_HANDLE_FLAGS_IMPORT_SYNC_FILE | (points ? to_point : 0)))
+    return -EINVAL;
+  if (args.flags & DRM_SYNCOBJ_FD_TO_HANDLE_FLAGS_IMPORT_SYNC_FILE) {
     auto f = sync_file_get_fence(args.fd);
     if (!f) return -EINVAL;
     const auto s = file.lookup_syncobj(args.handle);
     if (!s) return -ENOENT;
-    s->replace(std::move(f));
+    if (args.flags & to_point && args.point)
+      s->add_point(args.point, std::move(f));
+    else
+      s->replace(std::move(f));
     return 0;
   }
+  if (points && args.point) return -EINVAL;
   int err;
   uint64_t inode;
   auto s = std::static_pointer_cast<Syncobj>(syncobj_files().find(args.fd, &inode, &err));
@@ -248,10 +290,26 @@ int ioctl_syncobj_transfer(File& file, drm_syncobj_transfer& args) {
   return 0;
 }
 
+int ioctl_syncobj_eventfd(File& file, syncobj_eventfd& args) {
+  if (args.flags & ~DRM_SYNCOBJ_WAIT_FLAGS_WAIT_AVAILABLE) return -EINVAL;
+  if (args.pad) return -EINVAL;
+  const auto s = file.lookup_syncobj(args.handle);
+  if (!s) return -ENOENT;
+  const int fd = dup_eventfd(args.fd);
+  if (fd < 0) return fd;
+  const auto event = std::make_shared<EventFd>(fd);
+  s->when_available(args.point, [event, available = args.flags != 0](const Fences& fences) {
+    if (available || !AllOf::make(fences)->add_callback(event)) event->add_one();
+  });
+  return 0;
+}
+
 int ioctl_syncobj_wait(File& file, drm_syncobj_wait& args) {
-  if (args.flags & ~(DRM_SYNCOBJ_WAIT_FLAGS_WAIT_ALL | DRM_SYNCOBJ_WAIT_FLAGS_WAIT_FOR_SUBMIT))
+  const bool deadline = file.gpu.has(Change::syncobj_deadline);
+  if (args.flags & ~(DRM_SYNCOBJ_WAIT_FLAGS_WAIT_ALL | DRM_SYNCOBJ_WAIT_FLAGS_WAIT_FOR_SUBMIT |
+                     (deadline ? wait_deadline : 0)))
     return -EINVAL;
-  if (!args.count_handles) return -EINVAL;
+  if (!args.count_handles) return deadline ? 0 : -EINVAL;
   Syncobjs objs;
   if (int err = find_all(file, args.handles, args.count_handles, &objs)) return err;
   uint32_t first;
@@ -261,10 +319,11 @@ int ioctl_syncobj_wait(File& file, drm_syncobj_wait& args) {
 }
 
 int ioctl_syncobj_timeline_wait(File& file, drm_syncobj_timeline_wait& args) {
+  const bool deadline = file.gpu.has(Change::syncobj_deadline);
   if (args.flags & ~(DRM_SYNCOBJ_WAIT_FLAGS_WAIT_ALL | DRM_SYNCOBJ_WAIT_FLAGS_WAIT_FOR_SUBMIT |
-                     DRM_SYNCOBJ_WAIT_FLAGS_WAIT_AVAILABLE))
+                     DRM_SYNCOBJ_WAIT_FLAGS_WAIT_AVAILABLE | (deadline ? wait_deadline : 0)))
     return -EINVAL;
-  if (!args.count_handles) return -EINVAL;
+  if (!args.count_handles) return deadline ? 0 : -EINVAL;
   Syncobjs objs;
   if (int err = find_all(file, args.handles, args.count_handles, &objs)) return err;
   std::vector<uint64_t> points;

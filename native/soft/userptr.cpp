@@ -64,9 +64,10 @@ void UserptrObject::handles_gone() {
 int userptr_create(SoftDevice& dev, uint64_t ptr, uint64_t size, uint32_t flags,
                    std::shared_ptr<UserptrObject>* out) {
   using namespace uapi;
+  if (dev.fault(fault_check_order) && !user_range(ptr & ~(page_size - 1), size)) return -EFAULT;
   if (flags & ~(I915_USERPTR_READ_ONLY | I915_USERPTR_UNSYNCHRONIZED | I915_USERPTR_PROBE))
     return -EINVAL;
-  if (size / page_size > INT_MAX) return -E2BIG;
+  if (size / page_size > INT_MAX && !gpu_of(dev).has(Change::long_objects)) return -E2BIG;
   if (size == 0) return -EINVAL;
   if ((ptr | size) % page_size) return -EINVAL;
   if (!user_range(ptr, size)) return -EFAULT;
