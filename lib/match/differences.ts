@@ -51,8 +51,8 @@ export const notDrawn: readonly { name: string; reason: string }[] = [
   {
     name: 'dontneed-userptr',
     reason:
-      'i915 leaks pins: an execbuf of a userptr object that GEM_MADVISE says is not needed pins the pages ' +
-      '(i915_gem_object_userptr_submit_init), fails with EFAULT as the object may have none, and the ' +
-      'pages stay pinned when the object is freed. Seen on 6.1 and 7.2; soft lets them go.',
+      'Execbufs of userptr objects that GEM_MADVISE says are not needed: i915 looks their pages up over ' +
+      'and over, without end, or, if the call fails for another reason, leaves them pinned when the ' +
+      'object is gone (6.1).',
   },
 ];
