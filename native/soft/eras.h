@@ -20,6 +20,7 @@ constexpr Version era_kernels[] = {{6, 1}, {6, 12}, {7, 2}, {7, 3}};
 enum class Change : uint8_t {
   always,
   long_objects,
+  set_pat_extension,
   syncobj_eventfd,
   no_legacy_ioctls,
   closefb,

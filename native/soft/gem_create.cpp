@@ -49,7 +49,12 @@ int set_protected(uint64_t ext, void*) {
   return args.flags ? -EINVAL : -ENODEV;
 }
 
-constexpr UserExtension create_extensions[] = {set_placements, set_protected};
+// Refused before it is read.
+int set_pat(uint64_t, void*) {
+  return -ENODEV;
+}
+
+constexpr UserExtension create_extensions[] = {set_placements, set_protected, set_pat};
 
 int create(File& file, uint64_t* size, uint32_t* handle) {
   const uint64_t rounded = (*size + 4095) & ~4095ull;
@@ -71,7 +76,9 @@ int ioctl_gem_create(File& file, drm_i915_gem_create& args) {
 int ioctl_gem_create_ext(File& file, drm_i915_gem_create_ext& args) {
   if (args.flags & ~I915_GEM_CREATE_EXT_FLAG_NEEDS_CPU_ACCESS) return -EINVAL;
   CreateExt ext;
-  if (int err = user_extensions(args.extensions, create_extensions, 2, &ext)) return err;
+  if (int err = user_extensions(args.extensions, create_extensions,
+                                file.gpu.has(Change::set_pat_extension) ? 3 : 2, &ext))
+    return err;
   // It needs a second placement to mean anything.
   if (args.flags & I915_GEM_CREATE_EXT_FLAG_NEEDS_CPU_ACCESS) return -EINVAL;
   return create(file, &args.size, &args.handle);

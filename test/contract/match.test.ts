@@ -79,3 +79,19 @@ test('an array of relocations that is not all there is EFAULT, with NO_RELOC too
   ]);
   expect(answers.at(-1)?.split(' ')[0]).toBe('-14');
 });
+
+// i915_gem_create.c, ext_set_pat(), since 6.5: before it the extension's number is none.
+test.skipIf(process.env.I915_USERPTR_DEVICE)(
+  'SET_PAT is refused by its GPU, where it is known',
+  {
+    timeout: BOUND,
+  },
+  async () => {
+    const setPat = [
+      `write 0x3e0000001000 000000000000000002000000${'00'.repeat(28)}`,
+      'ioctl f0 0xc018647c 0x3e0000000000 0010000000000000000000000000000000100000003e0000 24',
+    ];
+    expect((await played(setPat))[1]).toMatch(/^-22 /);
+    expect((await played(setPat, '6.12'))[1]).toMatch(/^-19 /);
+  },
+);
