@@ -10,7 +10,10 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <iostream>
+#include <vector>
 
+#include "match/outcomes.h"
 #include "match/player.h"
 #include "soft/device.h"
 #include "sync/clock.h"
@@ -31,12 +34,15 @@ struct Options {
   std::string device;
   soft::SoftOptions soft;
   uint64_t hang_s = ::hang_s;
+  uint32_t outcomes = 0;
+  uint64_t seed = 1;
 };
 
 int usage(const std::string& why) {
   fprintf(stderr,
           "i915-player: %s\n"
           "usage: i915-player soft [--kernel 6.1|6.12|7.2|7.3] [--break FAULT]... [--slow]\n"
+          "                        [--outcomes SCHEDULES [--seed SEED]]\n"
           "       i915-player /dev/dri/renderD128 [--slow]\n",
           why.c_str());
   return bad_usage;
@@ -150,7 +156,18 @@ std::string read_options(int argc, char** argv, Options* o) {
     }
     if (!soft || i + 1 == argc) return name + ": what is that?";
     const std::string value = argv[++i];
-    if (name == "--kernel") {
+    if (name == "--outcomes" || name == "--seed") {
+      char* end;
+      errno = 0;
+      const uint64_t n = strtoull(value.c_str(), &end, 10);
+      if (value.empty() || *end || errno || value[0] == '-') return name + ": a number";
+      if (name == "--seed") {
+        o->seed = n;
+        continue;
+      }
+      if (!n || n > max_schedules) return "--outcomes: 1 to " + std::to_string(max_schedules);
+      o->outcomes = static_cast<uint32_t>(n);
+    } else if (name == "--kernel") {
       o->soft.kernel = value;
     } else if (name == "--break") {
       const auto* fault = find_fault(value);
@@ -161,6 +178,41 @@ std::string read_options(int argc, char** argv, Options* o) {
     }
   }
   return {};
+}
+
+void say_ready(const Options& o) {
+  const bool soft = o.device == "soft";
+  utsname name;
+  uname(&name);
+  printf(
+      "{\"ready\":1,\"arena\":\"0x%llx\",\"arenaSize\":%llu,\"args\":\"0x%llx\",\"argsSize\":%llu,"
+      "\"device\":\"%s\",\"kernel\":\"%s\"}\n",
+      static_cast<unsigned long long>(arena_at), static_cast<unsigned long long>(arena_size),
+      static_cast<unsigned long long>(args_at), static_cast<unsigned long long>(args_size),
+      o.device.c_str(), soft ? o.soft.kernel.c_str() : name.release);
+  fflush(stdout);
+}
+
+// Each sequence that is read is played under many schedules.
+int play_outcomes(const Options& o) {
+  int err = 0;
+  if (!soft::SoftDevice::open(o.soft, &err)) return failed(o.soft.kernel + ": " + strerror(-err));
+  say_ready(o);
+  Outcomes outcomes(o.soft, o.seed);
+  std::vector<std::string> lines;
+  for (std::string line; std::getline(std::cin, line);) {
+    lines.push_back(line);
+    if (line != "end") continue;
+    std::string said;
+    const bool ok = outcomes.play(lines, o.outcomes, &said);
+    if (!write_all(said.data(), said.size())) return cannot_run;
+    if (!ok) return bad_usage;
+    lines.clear();
+  }
+  if (lines.empty()) return done;
+  const char* text = "error the input ends within a sequence\n";
+  write_all(text, strlen(text));
+  return bad_usage;
 }
 
 int run(const Options& o) {
@@ -183,15 +235,7 @@ int run(const Options& o) {
   Player player(std::move(first), open);
   if ((err = player.init())) return failed(std::string("memory: ") + strerror(-err));
 
-  utsname name;
-  uname(&name);
-  printf(
-      "{\"ready\":1,\"arena\":\"0x%llx\",\"arenaSize\":%llu,\"args\":\"0x%llx\",\"argsSize\":%llu,"
-      "\"device\":\"%s\",\"kernel\":\"%s\"}\n",
-      static_cast<unsigned long long>(arena_at), static_cast<unsigned long long>(arena_size),
-      static_cast<unsigned long long>(args_at), static_cast<unsigned long long>(args_size),
-      o.device.c_str(), soft ? o.soft.kernel.c_str() : name.release);
-  fflush(stdout);
+  say_ready(o);
 
   const Watch watch(player, o.hang_s);
   return play(player);
@@ -203,5 +247,5 @@ int main(int argc, char** argv) {
   signal(SIGPIPE, SIG_IGN);
   Options o;
   if (const std::string why = read_options(argc, argv, &o); !why.empty()) return usage(why);
-  return run(o);
+  return o.outcomes ? play_outcomes(o) : run(o);
 }

@@ -21,6 +21,7 @@ constexpr size_t stack_size = 512 << 10;
 }  // namespace
 
 Worker::Worker(std::function<void(Op&, Answer&)> perform) : perform_(std::move(perform)) {
+  if (sync::scheduler) return;
   sigset_t all, old;
   sigfillset(&all);
   for (int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT}) sigdelset(&all, fault);
@@ -41,6 +42,7 @@ Worker::Worker(std::function<void(Op&, Answer&)> perform) : perform_(std::move(p
 
 Worker::~Worker() {
   join();
+  if (sync::scheduler) return;
   {
     std::lock_guard g(lock_);
     state_ = State::leaving;
@@ -72,12 +74,22 @@ bool Worker::busy() {
 
 void Worker::start(const Op& given) {
   op = given;
+  if (sync::scheduler) {
+    state_ = State::doing;
+    scheduled_ = sync::Thread("op", [this] { perform_(op, answer); });
+    return;
+  }
   std::lock_guard g(lock_);
   state_ = State::doing;
   changed_.notify_all();
 }
 
 void Worker::join() {
+  if (sync::scheduler) {
+    scheduled_.join();
+    state_ = State::idle;
+    return;
+  }
   std::unique_lock l(lock_);
   changed_.wait(l, [&] { return state_ != State::doing; });
   state_ = State::idle;
@@ -91,6 +103,7 @@ bool Worker::over() {
 // The thread may also be asleep for a moment on its way: a lock, a page. It is taken for blocked
 // when it has stayed so.
 const char* Worker::blocked(uint64_t ms) {
+  if (sync::scheduler) return "refused";
   constexpr int looks = 5;
   constexpr uint64_t between_ns = 4000000;
   const uint64_t until = sync::now_ns() + ms * 1000000;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A thread of the player's that does one op at a time.
+// A thread of the player's that does one op at a time. Under a scheduler, a thread of that.
 #pragma once
 
 #include <pthread.h>
@@ -9,6 +9,7 @@
 #include <mutex>
 
 #include "match/op.h"
+#include "sync/thread.h"
 
 namespace i915u::match {
 
@@ -26,7 +27,7 @@ class Worker {
   /// Waits for the op; it and what came of it are valid until the next start().
   void join();
   /// Waits until the thread is asleep in the op, or the op is over, or the time is: "blocked",
-  /// "over" or "awake".
+  /// "over" or "awake". "refused" under a scheduler.
   const char* blocked(uint64_t ms);
 
   Op op;
@@ -40,6 +41,7 @@ class Worker {
   bool asleep(uint64_t* sleeps) const;
 
   const std::function<void(Op&, Answer&)> perform_;
+  sync::Thread scheduled_;
   std::mutex lock_;
   std::condition_variable changed_;
   State state_ = State::idle;

@@ -346,7 +346,7 @@ void FiberScheduler::find_able() {
   for (uint32_t n = 0; n < threads_; n++) {
     const Task& t = tasks_[n];
     if (t.ended) continue;
-    if (t.op.act == Op::yield && !t.goes_on_) {
+    if (t.op.act == Op::yield && !t.goes_on_ && !outside_) {
       yielding = true;
       if (!looked_at_has_changed(n)) continue;
     } else if (t.ready_ && !t.ready_(t.arg_)) {
@@ -395,6 +395,7 @@ void FiberScheduler::cancelled_step() {
 }
 
 uint32_t FiberScheduler::new_object(const char*) {
+  if (outside_) return 0;
   objects_.push_back({none, 0});
   return static_cast<uint32_t>(objects_.size() - 1);
 }
@@ -403,7 +404,7 @@ void FiberScheduler::step(const Op& op, bool (*ready)(const void*), const void* 
   Task& t = tasks_[current_];
   t.op = op;
   if (cancelling_) return cancelled_step();
-  if (!op.object && op.act < Op::join)
+  if (!op.object && op.act < Op::join && !outside_)
     fail(std::string(op.what) + " was made outside of the execution");
   // Who comes to a wait that is possible already does not wait: a step like any other.
   t.ready_ = op.act == Op::wait && ready && ready(arg) ? nullptr : ready;

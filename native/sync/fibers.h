@@ -70,6 +70,11 @@ class FiberScheduler final : public Scheduler {
   FiberScheduler(const FiberScheduler&) = delete;
   FiberScheduler& operator=(const FiberScheduler&) = delete;
 
+  /// For who explores by chance alone: primitives that were made outside of the execution may be
+  /// used in it. No primitive has a number then, no step is an access, and who yields may be
+  /// chosen.
+  void allow_outside() { outside_ = true; }
+
   /// Thread 0 runs `main`. Returns when all threads have ended, or have been unwound.
   End run(std::function<void()> main, Policy&);
   /// What fail() was called with, or who waits for what in the deadlock, a line each.
@@ -120,7 +125,7 @@ class FiberScheduler final : public Scheduler {
   std::vector<Object> objects_;
   std::vector<Access> accesses_;
   uint32_t threads_ = 0, step_ = 0, current_ = none, able_ = 0, first_access_ = 0, live_ = 0;
-  bool cancelling_ = false, failed_ = false;
+  bool cancelling_ = false, failed_ = false, outside_ = false;
   std::string what_;
   void* sp_ = nullptr;  ///< of run(), while a thread runs
   // Of run()'s stack; for the sanitizers.

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "gpu/emit.h"
+#include "match/outcomes.h"
 #include "match/player.h"
 #include "test/soft_calls.h"
 
@@ -403,6 +404,28 @@ TEST(leaked_pins_and_objects_are_counted) {
   Stage pins(o);
   pins.play(ops);
   CHECK_EQ(pins.leaks(), "leaks pins=1 objects=0 fds=0 children=0");
+}
+
+// Two threads close one handle: whoever is second is refused.
+TEST(all_outcomes_of_a_race_are_found) {
+  const auto close = [](int thread, uint64_t at) {
+    return format("@%d ", thread) +
+           ioctl(DRM_IOCTL_GEM_CLOSE, hex(drm_gem_close{}), 0, "0:4=$0", args_at + at);
+  };
+  Outcomes outcomes({}, 1);
+  std::string said;
+  const auto play = [&](const std::vector<std::string>& lines) {
+    said.clear();
+    return outcomes.play(lines, 100, &said);
+  };
+  CHECK(play({"begin 3", create(), close(0, 256), close(1, 512), "join 0", "join 1", "end"}));
+  CHECK(said.find("|0|-22\n") != said.npos);
+  CHECK(said.find("|-22|0\n") != said.npos);
+  CHECK(said.ends_with("end 3\n"));
+  CHECK(play({"begin 4", close(0, 256), "join 0", "end"}));
+  CHECK_EQ(said, "outcome 101 started|-22\nend 4\n");
+  CHECK(!play({"begin 5", "nonsense", "end"}));
+  CHECK(said.starts_with("error "));
 }
 
 }  // namespace i915u::match
