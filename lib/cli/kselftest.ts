@@ -12,7 +12,7 @@ import { parseVmFlags, type VmFlagsGiven } from '../vm/options.js';
 import { kselftestDescription } from './descriptions.js';
 import { interruptible } from './interrupt.js';
 import { checkWritable, written } from './output.js';
-import { integerOption, secondsOption } from './values.js';
+import { integerOption, secondsOption, seedOption, several } from './values.js';
 import { addVmOptions, splitFlags } from './vm/flags.js';
 import { lineView } from './vm/line-view.js';
 
@@ -52,14 +52,6 @@ const PLAIN_EVERY_S = 10;
 const MAX_SHOWN = 30;
 /** What tests of hugetlb mappings and of migration need. */
 const MACHINE = { hugepages: '40', numa: true } as const;
-
-const several = (value: string, before: string[] = []) => [...before, value];
-
-function seedOption(text: string): bigint {
-  if (!/^\d{1,20}$/.test(text) || BigInt(text) >= 1n << 64n)
-    throw new OptionError(`--seed ${text}: an integer from 0 to 2^64 - 1`);
-  return BigInt(text);
-}
 
 export function kselftestCommand(ends: (status: number) => void): Command {
   const command = new Command('kselftest')

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 import { randomBytes } from 'node:crypto';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { Command } from 'commander';
 import pico from 'picocolors';
 import { type MatchOptions, parseReplay, parseShard } from '../match/options.js';
@@ -11,7 +11,7 @@ import { OptionError } from '../stress/options.js';
 import { matchDescription } from './descriptions.js';
 import { interruptible } from './interrupt.js';
 import { checkWritable, written } from './output.js';
-import { integerOption, secondsOption } from './values.js';
+import { integerOption, secondsOption, seedOption, several } from './values.js';
 import { lineView } from './vm/line-view.js';
 
 const after = `
@@ -56,14 +56,6 @@ interface Flags {
 
 /** Where there is no terminal, a line so often. */
 const PLAIN_EVERY_S = 10;
-
-const several = (value: string, before: string[] = []) => [...before, value];
-
-function seedOption(text: string): bigint {
-  if (!/^\d{1,20}$/.test(text) || BigInt(text) >= 1n << 64n)
-    throw new OptionError(`--seed ${text}: an integer from 0 to 2^64 - 1`);
-  return BigInt(text);
-}
 
 export function matchCommand(ends: (status: number) => void): Command {
   return new Command('match')
@@ -114,7 +106,10 @@ async function match(flags: Flags): Promise<number> {
     softBreaks: flags.softBreak ?? before?.softBreaks ?? [],
   };
   const save = (result: MatchResult) => {
-    if (resume !== undefined) writeFileSync(resume, `${JSON.stringify(result, null, 2)}\n`);
+    if (resume === undefined) return;
+    // Whole, whenever it ends: hours may be in it.
+    writeFileSync(`${resume}.new`, `${JSON.stringify(result, null, 2)}\n`);
+    renameSync(`${resume}.new`, resume);
   };
   const view = flags.quiet
     ? undefined

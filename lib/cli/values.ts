@@ -1,6 +1,16 @@
 // SPDX-License-Identifier: MIT
-// Numbers on the command line.
+// Values on the command line.
 import { InvalidArgumentError } from 'commander';
+import { OptionError } from '../stress/options.js';
+
+/** Of an option that may be given again. */
+export const several = (value: string, before: string[] = []) => [...before, value];
+
+export function seedOption(text: string): bigint {
+  if (!/^\d{1,20}$/.test(text) || BigInt(text) >= 1n << 64n)
+    throw new OptionError(`--seed ${text}: an integer from 0 to 2^64 - 1`);
+  return BigInt(text);
+}
 
 export const secondsOption = (text: string): number => {
   const seconds = /^\d+(\.\d+)?$/.test(text) ? Number(text) : 0;
