@@ -15,13 +15,20 @@ import {
   unknownBits,
   zero,
 } from './choices.js';
-import { areaAt, areas, files, firstObjects, objectSlots, slots } from './layout.js';
+import {
+  areaAt,
+  areas,
+  files,
+  firstObjects,
+  KERNEL_ADDRESS,
+  objectSlots,
+  slots,
+} from './layout.js';
 import type { Data, Scribe } from './scribe.js';
 import type { CallSpec, FieldValues } from './spec.js';
 import type { Place } from './uapi.js';
 
 const c = constant;
-const KERNEL = 0xffff_8880_0000_0000n;
 
 export const anyObject: Choice[] = [
   goodOf(slotOf(...firstObjects), '', 12),
@@ -41,7 +48,7 @@ export const userMemory = (place: Place): Choice[] => [
       .map(([n, page, in_]) => areaAt(place, n, page) + BigInt(in_)),
   ),
   bad('memory unmapped', areaAt(place, 6)),
-  bad('no user address', [KERNEL, 1n << 47n, ALL_ONES, ALL_ONES - 4095n]),
+  bad('no user address', [KERNEL_ADDRESS, 1n << 47n, ALL_ONES, ALL_ONES - 4095n]),
   bad('memory ends', areaAt(place, 1, 15) + 4088n),
 ];
 
@@ -55,7 +62,7 @@ export const extensions = (place: Place, real: readonly Choice[]): Choice[] => [
   ]),
   bad('extension flags', [[{ type: 'i915_user_extension', fields: { flags: 1 } }]]),
   bad('extension reserved', [[{ type: 'i915_user_extension', fields: { rsvd: 1n << 96n } }]]),
-  bad('extension unmapped', [areaAt(place, 6), KERNEL, 1n]),
+  bad('extension unmapped', [areaAt(place, 6), KERNEL_ADDRESS, 1n]),
 ];
 
 const region = (cls: number, instance: number) =>
@@ -157,7 +164,7 @@ export const gemCalls = (place: Place): CallSpec[] => {
             areaAt(place, 0) + 8n,
             areaAt(place, 0) + 4095n,
           ]),
-          bad('no user address', [KERNEL, 1n << 47n, 0x7fff_ffff_f000n, ALL_ONES - 4095n]),
+          bad('no user address', [KERNEL_ADDRESS, 1n << 47n, 0x7fff_ffff_f000n, ALL_ONES - 4095n]),
           bad('pointer 0', 0n),
         ],
         user_size: [

@@ -6,6 +6,8 @@ import type { Place } from './uapi.js';
 
 export const PAGE = 4096;
 export const MIB = 1 << 20;
+/** In the kernel's half. */
+export const KERNEL_ADDRESS = 0xffff_8880_0000_0000n;
 
 const range = (from: number, to: number) => Array.from({ length: to - from }, (_, i) => from + i);
 

@@ -163,9 +163,14 @@ export class Matcher {
       result.deliberate[name] = (result.deliberate[name] ?? 0) + 1;
     if (!compared.difference) return false;
     const signature = signatureOf(compared.difference);
-    const known = result.differences.find((d) => d.signature === signature);
+    return !this.#again(signature);
+  }
+
+  /** Counts a difference that has been seen before; false: it is new. */
+  #again(signature: string): boolean {
+    const known = this.result.differences.find((d) => d.signature === signature);
     if (known) known.times++;
-    return !known;
+    return Boolean(known);
   }
 
   async #take(outcome: Outcome, seed = this.#options.seed): Promise<void> {
@@ -173,11 +178,7 @@ export class Matcher {
     if (this.#options.replay) this.#count(outcome);
     if (!difference) return;
     const signature = signatureOf(difference);
-    const known = this.result.differences.find((d) => d.signature === signature);
-    if (known) {
-      known.times++;
-      return;
-    }
+    if (this.#again(signature)) return;
     this.#tick(`shrinking ${signature}`);
     const shows = async (steps: readonly Step[]): Promise<Difference | undefined> => {
       const { soft, driver } = await this.#play(steps);
@@ -237,11 +238,7 @@ export class Matcher {
     const left = await this.#leaks();
     if (!left) return;
     const signature = `${LEAKS}: ${leakNames(left)}`;
-    const known = this.result.differences.find((d) => d.signature === signature);
-    if (known) {
-      known.times++;
-      return;
-    }
+    if (this.#again(signature)) return;
     this.#tick('looking for what leaks');
     const leaks = async (sequences: readonly { steps: readonly Step[] }[]) => {
       await Promise.all(sequences.map(({ steps }) => this.#play(steps)));

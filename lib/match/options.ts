@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
+import { native } from '../native.js';
 import { OptionError } from '../stress/options.js';
 
-/** The kernels that soft can be told to be (native/soft/eras.h), in order. */
-export const eras = ['6.1', '6.12', '7.2', '7.3'] as const;
-export type Era = (typeof eras)[number];
+/** The kernels that soft can be told to be, in order. */
+const eras = native.softKernels;
+/** What it is untold. */
+export const firstEra = eras[0] ?? '';
 
 /** Instead of a kernel: soft itself, with nothing broken; or soft of another era, `soft:6.12`. */
 export const SOFT = 'soft';
@@ -30,15 +32,15 @@ const versionOf = (text: string): [number, number] | undefined => {
 };
 
 /** The last era that is not after a kernel's release. */
-export function eraOf(release: string): Era {
+export function eraOf(release: string): string {
   const version = versionOf(release);
-  if (!version) return eras[0];
+  if (!version) return firstEra;
   const [major, minor] = version;
   const fits = eras.filter((era) => {
     const [x, y] = versionOf(era) ?? [0, 0];
     return x < major || (x === major && y <= minor);
   });
-  return fits.at(-1) ?? eras[0];
+  return fits.at(-1) ?? firstEra;
 }
 
 export function parseShard(text: string): { n: number; of: number } {

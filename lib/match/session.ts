@@ -8,7 +8,7 @@ import { VmError } from '../vm/error.js';
 import { kernelOf, Machine } from '../vm/machine.js';
 import { type VmOptions, vmOptionsSchema } from '../vm/options.js';
 import { emptyKernelResult, Matcher, type MatchHooks } from './match.js';
-import { eraOf, eras, type MatchOptions, SOFT } from './options.js';
+import { eraOf, firstEra, type MatchOptions, SOFT } from './options.js';
 import { buildPlayer, here, inGuest, Player } from './player.js';
 import { type KernelResult, type MatchResult, SCHEMA } from './result.js';
 
@@ -31,11 +31,11 @@ interface Side {
   stop: () => Promise<void>;
 }
 
-const softArgs = (era: string) => ['soft', ...(era === eras[0] ? [] : ['--kernel', era])];
+const softArgs = (era: string) => ['soft', ...(era === firstEra ? [] : ['--kernel', era])];
 
 /** Soft as the driver's side: unbroken, of the era that `name` has after its colon. */
 async function softSide(program: string, name: string): Promise<Side> {
-  const era = name.slice(SOFT.length + 1) || eras[0];
+  const era = name.slice(SOFT.length + 1) || firstEra;
   const player = await Player.start(here(program, softArgs(era)));
   return { player, release: era, where: 'soft itself', stop: () => player.end() };
 }

@@ -4,7 +4,7 @@
 // number or pointer is wrong.
 import fc, { type Arbitrary } from 'fast-check';
 import { type Choice, type Chosen, choose, kindNames, kindsOf } from './choices.js';
-import { areaAt, corner, files, PAGE } from './layout.js';
+import { areaAt, corner, files, KERNEL_ADDRESS, PAGE } from './layout.js';
 import { callStep, type MaskReason, type Step, writeStep } from './ops.js';
 import { type Data, type Odd, Scribe, type Struct } from './scribe.js';
 import {
@@ -105,7 +105,7 @@ const givesFile = ({ take }: CallSpec): boolean => take?.field === 'fd';
 function oddPlace(scribe: Scribe, n: number, part: Struct | undefined): Odd {
   if (n === NULL) return { at: 0n, bare: true };
   if (n === UNALIGNED) return { at: scribe.place.args + 3n };
-  if (n === KERNEL) return { at: 0xffff_8880_0000_0000n, bare: true };
+  if (n === KERNEL) return { at: KERNEL_ADDRESS, bare: true };
   const base = areaAt(scribe.place, corner.argument);
   const page = BigInt(PAGE);
   const size = part ? sizeOf(part.type) : 0;

@@ -8,9 +8,17 @@ import { possible } from './generate.js';
 import { testText } from './paste.js';
 import type { KernelResult, MatchResult } from './result.js';
 
-/** Any place: only the names are asked for. */
-const names = () =>
-  possible({ arena: 1n << 40n, arenaSize: 256 << 20, args: 1n << 39n, argsSize: 256 << 10 });
+let known: ReturnType<typeof possible> | undefined;
+/** Made once: progress asks after each sequence. Any place will do, only the names are asked for. */
+const names = () => {
+  known ??= possible({
+    arena: 1n << 40n,
+    arenaSize: 256 << 20,
+    args: 1n << 39n,
+    argsSize: 256 << 10,
+  });
+  return known;
+};
 const MAX_MISSING = 12;
 
 export function progressText(result: KernelResult, what: string): string {
