@@ -66,10 +66,13 @@ class Chance final : public FiberScheduler::Policy {
 std::string Outcomes::play_once(const std::vector<std::string>& lines, std::string* error) {
   int err = 0;
   auto device = soft::SoftDevice::open(options_, &err);
+  if (!device) {
+    *error = "error memory";
+    return {};
+  }
   soft::SoftDevice* first = device.get();
-  std::string answers;
   Player player(std::move(device), [first](int*) { return first->reopen(); });
-  if (!first || player.init()) {
+  if (player.init()) {
     *error = "error memory";
     return {};
   }
@@ -78,7 +81,7 @@ std::string Outcomes::play_once(const std::vector<std::string>& lines, std::stri
     *error = player.answers().substr(player.answers().rfind("error "));
     return {};
   }
-  answers = player.answers();
+  std::string answers = player.answers();
   answers.resize(answers.rfind("end "));
   if (!answers.empty()) answers.pop_back();
   std::replace(answers.begin(), answers.end(), '\n', '|');
