@@ -185,7 +185,9 @@ static bool waits_for_page(const struct mover *m)
 
 	snprintf(path, sizeof(path), "/proc/self/task/%d/wchan", atomic_load(&m->tid));
 	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd >= 0 && read(fd, where, sizeof(where) - 1) < 0)
+	if (fd < 0)
+		return false;
+	if (read(fd, where, sizeof(where) - 1) < 0)
 		where[0] = 0;
 	close(fd);
 	return strstr(where, "folio_wait_bit") != NULL;
