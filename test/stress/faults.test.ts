@@ -105,8 +105,10 @@ describe('strategies that are known to be wrong', () => {
     ['ban', ['wrong errno']],
     ['ban-late', ['wrong errno']],
   ])('%s', { timeout: 40_000 }, async (strategy, kinds) => {
-    const { status, result } = await runJson([...common, '--strategy', strategy]);
+    // A batch that is banned late may have lost a write before: which comes first is chance.
+    const args = [...common, '--violations', '20', '--strategy', strategy];
+    const { status, result } = await runJson(args);
     expect(status).toBe(1);
-    expect(kinds).toContain(result.violations[0]?.kind);
+    expect(result.violations.filter((v) => kinds.includes(v.kind))).not.toEqual([]);
   });
 });

@@ -45,10 +45,11 @@ describe.skipIf(missing || !wanted)('a driver with one line changed', () => {
     },
     async (fault, kinds) => {
       const args = ['--kernel', release ?? '', '--module', await module(fault)];
-      const result = await vmRun([...args, '--seconds', '30', '--violations', '1']);
+      // Which is seen first is chance; that it is seen at all must not be.
+      const result = await vmRun([...args, '--seconds', '30', '--violations', '40']);
       expect(result.verdict, `seed ${result.options.seed}`).toBe('fail');
       expect(result.seconds).toBeLessThan(31);
-      expect(result.violations[0]?.kind).toMatch(kinds);
+      expect(result.violations.map((v) => v.kind).join('\n')).toMatch(kinds);
       expect((await vmRun(replayed(result))).verdict).toBe('fail');
     },
   );
