@@ -3,7 +3,13 @@ import { randomBytes } from 'node:crypto';
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { Command } from 'commander';
 import pico from 'picocolors';
-import { type MatchOptions, parseReplay, parseShard } from '../match/options.js';
+import {
+  DEFAULT_RUNS,
+  type MatchOptions,
+  parseReplay,
+  parseShard,
+  type Replay,
+} from '../match/options.js';
 import { type MatchResult, matchResultSchema } from '../match/result.js';
 import { runMatch } from '../match/session.js';
 import { matchText, progressText } from '../match/text.js';
@@ -48,7 +54,8 @@ interface Flags {
   seed?: bigint;
   shard?: { n: number; of: number };
   resume?: string;
-  replay?: { seed: bigint; index: number };
+  replay?: Replay;
+  runs?: number;
   softBreak?: string[];
   json?: string;
   quiet?: true;
@@ -56,6 +63,8 @@ interface Flags {
 
 /** Where there is no terminal, a line so often. */
 const PLAIN_EVERY_S = 10;
+
+const runsOption = integerOption(0, 1e6);
 
 export function matchCommand(ends: (status: number) => void): Command {
   return new Command('match')
@@ -66,6 +75,7 @@ export function matchCommand(ends: (status: number) => void): Command {
     .option('--seed <n>', 'of all sequences (a new one)', seedOption)
     .option('--shard <i/n>', 'one of n parts of the sequences', parseShard)
     .option('--resume <file>', 'go on from what is in the file, if it is there, and keep it there')
+    .option('--runs <n>', `of each race on the driver (${DEFAULT_RUNS}); 0: no races`, runsOption)
     .option('--replay <seed:index>', 'one sequence, as a difference names it', parseReplay)
     .option('--soft-break <name>', 'break soft, to see that it is found', several)
     .option('--json <file>', 'write the result as JSON; - is stdout, and the words go to stderr')
@@ -103,6 +113,7 @@ async function match(flags: Flags): Promise<number> {
     sequences: flags.sequences,
     shard,
     replay,
+    runs: flags.runs ?? DEFAULT_RUNS,
     softBreaks: flags.softBreak ?? before?.softBreaks ?? [],
   };
   const save = (result: MatchResult) => {

@@ -39,6 +39,9 @@ export const slots = {
   gate: 41,
   temp: 42,
   tempOffset: 43,
+  /** The batches of a race, from here on. */
+  race: 44,
+  raceTaken: 49,
 } as const;
 
 /** There at the begin of a sequence, and the ones that are drawn most. */
@@ -87,4 +90,5 @@ export const corner = {
   gate: 17,
   batch: 18,
   gem: 19,
+  race: 20,
 } as const;

@@ -5,9 +5,10 @@ import { type Compared, compare, type Difference, signatureOf } from './compare.
 import { Coverage } from './coverage.js';
 import { itemsOf, sequenceOf, stepsOf } from './generate.js';
 import type { Step } from './ops.js';
-import { type MatchOptions, shardIndex } from './options.js';
+import { type MatchOptions, type Replay, replayText, shardIndex } from './options.js';
 import type { Played, Player } from './player.js';
-import type { FoundDifference, KernelResult } from './result.js';
+import { Races, raceSignature, type StartOutcomes } from './races.js';
+import { emptyRaces, type FoundDifference, type KernelResult } from './result.js';
 import { shortest } from './shrink.js';
 import type { Item } from './spec.js';
 
@@ -16,6 +17,8 @@ export interface Pair {
   soft: Player;
   driver: Player;
   kernel: string;
+  /** Starts soft, the same, with all its outcomes. */
+  outcomes: StartOutcomes;
 }
 
 export interface MatchHooks {
@@ -26,8 +29,10 @@ export interface MatchHooks {
 
 /** Sequences under way on each side: what the port to the guest needs to be busy. */
 const WINDOW = 64;
-/** Sequences between two looks at what is left over. */
+/** Sequences between two looks at what is left over, with the races of these sequences before it. */
 const LEAK_EVERY = 600;
+/** Sequences with an order to each race. */
+const RACE_EVERY = 40;
 /** ms for shrinking one difference. */
 const SHRINK_BOUND = 20_000;
 /** Differences that are shrunk; more are counted. */
@@ -58,6 +63,7 @@ export class Matcher {
   readonly #arbitrary: Arbitrary<readonly Item[]>;
   readonly result: KernelResult;
   readonly #coverage: Coverage;
+  readonly #races: Races;
   #before = 0;
   #begun = performance.now();
   /** Since the last look at leaks. */
@@ -70,6 +76,7 @@ export class Matcher {
     this.result = result;
     this.#coverage = new Coverage(result.coverage);
     this.#arbitrary = itemsOf(pair.soft.place);
+    this.#races = new Races(pair.driver, pair.outcomes, result.races);
   }
 
   #sequence(index: number, seed = this.#options.seed): Sequence {
@@ -98,15 +105,24 @@ export class Matcher {
 
   /** @throws {VmError} a player, or its machine, is gone and does not come back. */
   async run(): Promise<void> {
-    const { options, result } = { options: this.#options, result: this.result };
     this.#begun = performance.now();
-    this.#before = result.seconds;
-    if (options.replay) {
-      const { seed, index } = options.replay;
-      await this.#take(await this.#outcome(this.#sequence(index, seed)), seed);
-      await this.#look();
-      return this.#tick('');
+    this.#before = this.result.seconds;
+    try {
+      await (this.#options.replay ? this.#replay(this.#options.replay) : this.#all());
+    } finally {
+      await this.#races.end();
     }
+    this.#tick('');
+  }
+
+  async #replay({ seed, index, race }: Replay): Promise<void> {
+    if (race) return this.#race(seed, index);
+    await this.#take(await this.#outcome(this.#sequence(index, seed)), seed);
+    await this.#look();
+  }
+
+  async #all(): Promise<void> {
+    const { options, result } = { options: this.#options, result: this.result };
     const until = options.seconds === undefined ? Infinity : this.#begun + options.seconds * 1000;
     const last = options.sequences ?? Infinity;
     const over = () =>
@@ -134,12 +150,41 @@ export class Matcher {
         continue;
       }
       for (const outcome of found.splice(0)) await this.#take(outcome);
-      if (this.#since.length >= LEAK_EVERY) await this.#look();
+      if (this.#since.length < LEAK_EVERY) continue;
+      await this.#raceUpTo(result.next, over);
+      await this.#look();
     }
     for (const outcome of await Promise.all(under)) if (this.#count(outcome)) found.push(outcome);
     for (const outcome of found) await this.#take(outcome);
+    const late = () => Boolean(this.#hooks.signal?.aborted) || performance.now() >= until;
+    await this.#raceUpTo(result.next, late);
     if (!this.#hooks.signal?.aborted) await this.#look();
-    this.#tick('');
+  }
+
+  /** The races that go with so many sequences. */
+  async #raceUpTo(sequences: number, over: () => boolean): Promise<void> {
+    const { races } = this.result;
+    if (!this.#options.runs) return;
+    while (races.next < Math.floor(sequences / RACE_EVERY) && !over()) {
+      await this.#race(this.#options.seed, shardIndex(this.#options.shard, races.next));
+      races.next++;
+      this.#tick('races');
+    }
+  }
+
+  async #race(seed: bigint, index: number): Promise<void> {
+    const by = performance.now() + 3 * this.#shrinkBound;
+    const stop = () => performance.now() > by || Boolean(this.#hooks.signal?.aborted);
+    const found = await this.#races.play(this.#races.race(seed, index), this.#options.runs, stop);
+    if (!found) return;
+    const signature = raceSignature(found);
+    if (this.#again(signature)) return;
+    const { difference, stable, lines, names } = found;
+    this.#report(signature, replayText(seed, index, true), difference, stable, lines, names);
+  }
+
+  get #shrinkBound(): number {
+    return this.#options.shrinkMs ?? SHRINK_BOUND;
   }
 
   #tick(what: string): void {
@@ -185,10 +230,11 @@ export class Matcher {
       const again = compare(steps, soft, driver, this.#pair.kernel).difference;
       return again && signatureOf(again) === signature ? again : undefined;
     };
-    await this.#report(outcome.sequence, seed, difference, signature, shows);
+    await this.#shorten(outcome.sequence, seed, difference, signature, shows);
   }
 
-  async #report(
+  /** Of the sequence, the shortest that shows the difference. */
+  async #shorten(
     sequence: Sequence,
     seed: bigint,
     difference: Difference,
@@ -200,7 +246,7 @@ export class Matcher {
     let steps = sequence.steps;
     let last = difference;
     if (stable && this.result.differences.length < MAX_SHRUNK) {
-      const by = performance.now() + (this.#options.shrinkMs ?? SHRINK_BOUND);
+      const by = performance.now() + this.#shrinkBound;
       const stop = () => performance.now() > by || Boolean(this.#hooks.signal?.aborted);
       const { place } = this.#pair.soft;
       const holds = async (shorter: readonly Step[]) => {
@@ -215,18 +261,31 @@ export class Matcher {
       );
       steps = await shortest(stepsOf(place, items), holds, stop);
     }
+    const lines = steps.map(({ line }) => line);
+    const names = steps.map(({ call, kinds }) => `${call}: ${kinds.join(', ')}`);
+    this.#report(signature, replayText(seed, sequence.index), last, stable, lines, names);
+  }
+
+  #report(
+    signature: string,
+    replay: string,
+    { at, call, kinds, soft, driver }: Difference,
+    stable: boolean,
+    lines: readonly string[],
+    names: readonly string[],
+  ): void {
     const found: FoundDifference = {
       signature,
-      replay: `${seed}:${sequence.index}`,
+      replay,
       times: 1,
       stable,
-      at: last.at,
-      call: last.call,
-      kinds: [...last.kinds],
-      soft: last.soft,
-      driver: last.driver,
-      lines: steps.map(({ line }) => line),
-      names: steps.map(({ call, kinds }) => `${call}: ${kinds.join(', ')}`),
+      at,
+      call,
+      kinds: [...kinds],
+      soft,
+      driver,
+      lines: [...lines],
+      names: [...names],
     };
     this.result.differences.push(found);
     this.#hooks.onDifference?.(found);
@@ -265,7 +324,7 @@ export class Matcher {
     };
     // What the driver keeps for a while (its pools, a context's last request) is no leak.
     if (await shows(sequence.steps))
-      await this.#report(sequence, this.#options.seed, difference, signature, shows);
+      await this.#shorten(sequence, this.#options.seed, difference, signature, shows);
     else this.result.notes.push(`left over once, and not again: ${left.soft}, ${left.driver}`);
   }
 
@@ -323,4 +382,5 @@ export const emptyKernelResult = (
   deliberate: {},
   differences: [],
   notes: [],
+  races: emptyRaces(),
 });

@@ -10,6 +10,14 @@ export const firstEra = eras[0] ?? '';
 /** Instead of a kernel: soft itself, with nothing broken; or soft of another era, `soft:6.12`. */
 export const SOFT = 'soft';
 
+export interface Replay {
+  seed: bigint;
+  index: number;
+  race: boolean;
+}
+
+export const DEFAULT_RUNS = 20;
+
 export interface MatchOptions {
   /** Versions or names, as `vm` takes them, or SOFT. */
   kernels: readonly string[];
@@ -19,8 +27,10 @@ export interface MatchOptions {
   sequences?: number | undefined;
   /** Of `of` shards this is `n`, from 1. */
   shard: { n: number; of: number };
-  /** One sequence alone. */
-  replay?: { seed: bigint; index: number } | undefined;
+  /** One sequence alone, or one race. */
+  replay?: Replay | undefined;
+  /** Of each race on the driver; 0: no races. */
+  runs: number;
   softBreaks: readonly string[];
   /** ms to make one difference shorter. */
   shrinkMs?: number;
@@ -51,12 +61,17 @@ export function parseShard(text: string): { n: number; of: number } {
   return shard;
 }
 
-export function parseReplay(text: string): { seed: bigint; index: number } {
-  const [, seed, index] = /^(\d{1,20}):(\d{1,12})$/.exec(text) ?? [];
+export function parseReplay(text: string): Replay {
+  const [, race, seed, index] = /^(race:)?(\d{1,20}):(\d{1,12})$/.exec(text) ?? [];
   if (!seed || !index || BigInt(seed) >= 1n << 64n)
-    throw new OptionError(`--replay ${text}: SEED:INDEX, as a difference has it`);
-  return { seed: BigInt(seed), index: Number(index) };
+    throw new OptionError(
+      `--replay ${text}: SEED:INDEX or race:SEED:INDEX, as a difference has it`,
+    );
+  return { seed: BigInt(seed), index: Number(index), race: Boolean(race) };
 }
+
+export const replayText = (seed: bigint, index: number, race = false): string =>
+  `${race ? 'race:' : ''}${seed}:${index}`;
 
 /** The index of the `i`th sequence of a shard. */
 export const shardIndex = ({ n, of }: { n: number; of: number }, i: number): number =>

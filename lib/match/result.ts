@@ -24,6 +24,24 @@ const differenceSchema = z.object({
   names: z.array(z.string()).describe('of each line, the call and what is special of it'),
 });
 
+const pairSchema = z.object({
+  races: z.int().describe('that had both calls'),
+  driver: z.int().describe('its outcomes in them'),
+  soft: z.int().describe('its outcomes in them'),
+});
+
+const racesSchema = z.object({
+  next: z.int().describe('the index of the next race'),
+  races: z.int(),
+  runs: z.int().describe('on the driver'),
+  calls: z.int().describe('answers of these runs'),
+  schedules: z.int().describe("of soft's"),
+  driver: z.int().describe('outcomes that the driver showed'),
+  soft: z.int().describe('outcomes that soft can show, as far as was looked'),
+  pairs: z.record(z.string(), pairSchema).describe('by two calls that were made at the same time'),
+});
+const noRaces = { next: 0, races: 0, runs: 0, calls: 0, schedules: 0, driver: 0, soft: 0, pairs: {} };
+
 const kernelSchema = z.object({
   kernel: z.string().describe('as asked for'),
   release: z.string(),
@@ -38,6 +56,7 @@ const kernelSchema = z.object({
   deliberate: z.record(z.string(), z.int()).describe('differences on purpose, by name'),
   differences: z.array(differenceSchema),
   notes: z.array(z.string()),
+  races: racesSchema.default(() => structuredClone(noRaces)).describe('sequences without an order'),
 });
 
 export const matchResultSchema = z
@@ -59,3 +78,6 @@ export const matchResultSchema = z
 export type MatchResult = z.output<typeof matchResultSchema>;
 export type KernelResult = z.output<typeof kernelSchema>;
 export type FoundDifference = z.output<typeof differenceSchema>;
+export type RacesResult = z.output<typeof racesSchema>;
+
+export const emptyRaces = (): RacesResult => structuredClone(noRaces);

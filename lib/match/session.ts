@@ -8,7 +8,7 @@ import { VmError } from '../vm/error.js';
 import { kernelOf, Machine } from '../vm/machine.js';
 import { type VmOptions, vmOptionsSchema } from '../vm/options.js';
 import { emptyKernelResult, Matcher, type MatchHooks } from './match.js';
-import { eraOf, firstEra, type MatchOptions, SOFT } from './options.js';
+import { DEFAULT_RUNS, eraOf, firstEra, type MatchOptions, SOFT } from './options.js';
 import { buildPlayer, here, inGuest, Player } from './player.js';
 import { type KernelResult, type MatchResult, SCHEMA } from './result.js';
 
@@ -109,7 +109,9 @@ async function matchKernel(
       result ??= emptyKernelResult(name, driver.release, driver.where, era);
       result.notes = notes;
       started(result);
-      const pair = { soft: ours, driver: driver.player, kernel: driver.release };
+      const outcomes = (schedules: number) =>
+        Player.start(here(program, [...args, '--outcomes', `${schedules}`]));
+      const pair = { soft: ours, driver: driver.player, kernel: driver.release, outcomes };
       const seconds =
         options.seconds === undefined
           ? undefined
@@ -128,7 +130,7 @@ async function matchKernel(
 }
 
 export function matchArgs(options: MatchOptions): string[] {
-  const { kernels, seed, seconds, sequences, shard, softBreaks } = options;
+  const { kernels, seed, seconds, sequences, shard, softBreaks, runs } = options;
   return [
     ...kernels.flatMap((kernel) => ['--kernel', kernel]),
     ...(seconds === undefined ? [] : ['--seconds', `${seconds}`]),
@@ -136,6 +138,7 @@ export function matchArgs(options: MatchOptions): string[] {
     '--seed',
     `${seed}`,
     ...(shard.of > 1 ? ['--shard', `${shard.n}/${shard.of}`] : []),
+    ...(runs === DEFAULT_RUNS ? [] : ['--runs', `${runs}`]),
     ...softBreaks.flatMap((name) => ['--soft-break', name]),
   ];
 }

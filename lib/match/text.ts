@@ -6,7 +6,8 @@ import { differenceText } from './compare.js';
 import { Coverage } from './coverage.js';
 import { possible } from './generate.js';
 import { testText } from './paste.js';
-import type { KernelResult, MatchResult } from './result.js';
+import { RACE } from './races.js';
+import type { KernelResult, MatchResult, RacesResult } from './result.js';
 
 let known: ReturnType<typeof possible> | undefined;
 /** Made once: progress asks after each sequence. Any place will do, only the names are asked for. */
@@ -34,6 +35,15 @@ export function progressText(result: KernelResult, what: string): string {
   ]
     .filter(Boolean)
     .join('  ');
+}
+
+function racesText(release: string, races: RacesResult): string {
+  const pairs = Object.keys(races.pairs).length;
+  return (
+    `${release}, races: ${count(races.races)}, of ${count(pairs)} pairs of calls; ` +
+    `${count(races.runs)} runs, ${count(races.schedules)} schedules; ` +
+    `the driver showed ${count(races.driver)} outcomes, soft ${count(races.soft)}`
+  );
 }
 
 export function matchText(
@@ -67,6 +77,7 @@ export function matchText(
       }
       for (const note of k.notes) lines.push(`note     ${note}`);
     }
+    for (const k of result.kernels) if (k.races.races) lines.push(racesText(k.release, k.races));
     lines.push('');
   }
   for (const k of result.kernels)
@@ -77,9 +88,10 @@ export function matchText(
         `  found ${count(difference.times)} times${difference.stable ? '' : '; the same sequence did not show it again'}`,
         `  again:  i915-userptr match --kernel ${k.kernel} --replay ${difference.replay}`,
         '',
-        ...testText(difference, k.release)
-          .split('\n')
-          .map((line) => `  ${line}`),
+        ...(difference.call === RACE
+          ? difference.lines
+          : testText(difference, k.release).split('\n')
+        ).map((line) => `  ${line}`),
         '',
       );
     }

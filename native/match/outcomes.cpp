@@ -18,13 +18,13 @@ using sync::FiberScheduler;
 
 constexpr int cannot_run = 3;
 
-// Half of the schedules choose anew at each step; in the others threads have priorities, which few
-// steps change, so that one may come far while another stands still.
+// One schedule in four chooses anew at each step; in the others threads have priorities, which some
+// steps, few or none change, so that one may come far, or to its end, while another stands still.
 class Chance final : public FiberScheduler::Policy {
  public:
   Chance(uint64_t seed, const std::vector<std::string>& lines)
-      : dice_(seed), by_priority_(seed & 1), lines_(lines) {
-    for (int& p : priority_) p = static_cast<int>(dice_() % 1024);
+      : dice_(seed), change_one_in_(change_one_in[seed % 4]), lines_(lines) {
+    draw_all();
   }
 
   int choose(FiberScheduler& s) override {
@@ -34,13 +34,22 @@ class Chance final : public FiberScheduler::Policy {
     uint32_t n = 0;
     for (uint32_t t = 0; t < s.threads(); t++)
       if (s.able() >> t & 1) able[n++] = static_cast<int>(t);
-    if (!by_priority_) return able[dice_() % n];
+    if (change_one_in_ == 1) return able[dice_() % n];
     const int chosen = *std::max_element(able.begin(), able.begin() + n, [&](int a, int b) {
       return priority_[static_cast<size_t>(a)] < priority_[static_cast<size_t>(b)];
     });
     const auto act = s.task(static_cast<uint32_t>(chosen)).op.act;
-    if (act == sync::Op::yield || act == sync::Op::sleep || dice_() % 64 == 0)
+    if (act == sync::Op::yield || act == sync::Op::sleep) {
+      // Who yields waits for another, whatever that one's priority is; and who has yielded, as idle
+      // engines do, shall not stay behind all others.
+      const uint64_t how = dice_() % 4;
+      if (how == 0)
+        draw_all();
+      else
+        priority_[static_cast<size_t>(chosen)] = how == 1 ? --lowest_ : draw();
+    } else if (change_one_in_ && dice_() % change_one_in_ == 0) {
       priority_[static_cast<size_t>(chosen)] = --lowest_;
+    }
     return chosen;
   }
   void stuck(FiberScheduler&) override { end("its threads wait for each other"); }
@@ -54,8 +63,14 @@ class Chance final : public FiberScheduler::Policy {
     _exit(cannot_run);
   }
 
+  int draw() { return static_cast<int>(dice_() % 1024); }
+  void draw_all() {
+    for (int& p : priority_) p = draw();
+  }
+
+  static constexpr uint64_t change_one_in[] = {1, 32, 256, 0};
   std::mt19937_64 dice_;
-  const bool by_priority_;
+  const uint64_t change_one_in_;  ///< step, of all; 0: none
   const std::vector<std::string>& lines_;
   std::array<int, FiberScheduler::max_threads> priority_;
   int lowest_ = 0;
@@ -98,7 +113,7 @@ bool Outcomes::play(const std::vector<std::string>& lines, uint32_t schedules, s
   scheduler.allow_outside();
   std::mt19937_64 seeds(seed_);
   for (uint32_t i = 0; i < schedules && error.empty(); i++) {
-    Chance chance((seeds() & ~uint64_t{1}) | (i & 1), lines);
+    Chance chance((seeds() & ~uint64_t{3}) | (i & 3), lines);
     std::string answers;
     const auto end = scheduler.run([&] { answers = play_once(lines, &error); }, chance);
     if (end != FiberScheduler::End::ended) error = "error " + scheduler.what();
