@@ -117,7 +117,7 @@ export const infoCalls = (place: Place): CallSpec[] => {
 
 const query = (name: string) => c(`DRM_I915_QUERY_${name}`);
 
-/** Bytes that the answers have on this GPU: topology 32, engines 240, regions 104. */
+/** Bytes that the answers have on this GPU: topology 32, engines 240, regions 104, perf's list 56. */
 function queries(room: bigint, unmapped: bigint): Choice<FieldValues>[] {
   const items = (...list: FieldValues[]): FieldValues => ({
     num_items: list.length,
@@ -138,7 +138,7 @@ function queries(room: bigint, unmapped: bigint): Choice<FieldValues>[] {
     'GEOMETRY_SUBSLICES',
     'GUC_SUBMISSION_VERSION',
   ].map(query);
-  const [topology, engines, , regions] = known as [number, number, number, number];
+  const [topology, engines, perf, regions] = known as [number, number, number, number];
   return [
     good(
       known.map((id) => items(item(id, 0))),
@@ -160,6 +160,25 @@ function queries(room: bigint, unmapped: bigint): Choice<FieldValues>[] {
       items(item(topology, 31)),
       items(item(engines, 1)),
       items(item(regions, 8)),
+    ]),
+    good(
+      [1, 2, 3].map((flags) => items(item(perf, 0, { flags }))),
+      'perf configurations, length',
+      2,
+    ),
+    good(
+      [items(item(perf, 56, { flags: 1 })), items(item(perf, 4096, { flags: 1 }))],
+      'perf list',
+      2,
+    ),
+    bad('perf configuration', [
+      items(item(perf, 120, { flags: 2 })),
+      items(item(perf, 120, { flags: 3 })),
+      items(item(perf, 55, { flags: 1 })),
+      items(item(perf, 119, { flags: 2 })),
+      items(item(perf, -1, { flags: 3 })),
+      items(item(perf, 120, { flags: 3, data_ptr: unmapped })),
+      items(item(perf, 56, { flags: 1, data_ptr: 0n })),
     ]),
     bad(
       'negative length',

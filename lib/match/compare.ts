@@ -25,9 +25,10 @@ export function masked(step: Step, answer: string): string {
   if (said === undefined) return answer;
   const digits = hex?.split('');
   let result = said;
-  for (const { at, length } of masks) {
+  for (const { at, length, but } of masks) {
     if (at < 0) result = '?';
-    else digits?.fill('?', 2 * at, 2 * (at + length));
+    else if (!but?.includes(hex?.slice(2 * at, 2 * (at + length)) ?? ''))
+      digits?.fill('?', 2 * at, 2 * (at + length));
   }
   return digits ? `${result} ${digits.join('')}` : result;
 }

@@ -44,6 +44,18 @@ export const deliberate: readonly DeliberateDifference[] = [
       driver.startsWith('0 ') &&
       steps.slice(0, at).some((s) => s.kinds.includes(HUGE)),
   },
+  {
+    name: 'no-fake-offset',
+    reason:
+      'An object for whose mapping no fake offset is free, as it is too large: ENOSPC, but EPERM where ' +
+      'requests are not yet retired. A bug of i915: intel_gt_retire_requests_timeout() says as a long ' +
+      'how long it could still have waited, MAX_SCHEDULE_TIMEOUT, and mmap_offset_attach() takes it ' +
+      'as an int for an errno, -1. When they are retired is chance.',
+    matches: ({ steps, at, soft, driver }) =>
+      /^I915_GEM_MMAP_(GTT|OFFSET)$/.test(steps[at]?.call ?? '') &&
+      soft.startsWith('-28 ') &&
+      driver.startsWith('-1 '),
+  },
 ];
 
 /** What sequences leave out, as it would differ in every one after it. */

@@ -274,6 +274,10 @@ interface Exec {
   pinBatch: boolean;
 }
 
+/** An address that no object has; and what the driver says instead of where one is. */
+const NO_PLACE = 0xffff_ffff_ffff_ff00n;
+const noPlace = ['00ffffffffffffff', 'ffffffffffffffff'];
+
 /** The dword of a command that the last relocation of a batch stands in. */
 interface Reloc {
   offset: number;
@@ -494,8 +498,8 @@ function relocation(x: Exec, r: Reloc, lut: number | undefined): Struct {
           : how === 'unaligned'
             ? BigInt(r.offset) + 2n
             : BigInt(r.offset),
-      // An address that no object has: each is written.
-      presumed_offset: how === 'presumed' ? 0n : 0xffff_ffff_ffff_ff00n,
+      // Not where the target is: each is written.
+      presumed_offset: how === 'presumed' ? 0n : NO_PLACE,
       read_domains: how === 'domains' ? 0x41 : 2,
       write_domain: how === 'domains' ? 0x40 : 2,
     },
@@ -511,7 +515,7 @@ const presumedMasks = (x: Exec, relocs: readonly Reloc[]): Mask[] =>
   relocs.flatMap((r, i) =>
     isPinned(x.targets[r.target] as Target)
       ? []
-      : [maskOf(RELOCATION, 'presumed_offset', 'placed', i)],
+      : [{ ...maskOf(RELOCATION, 'presumed_offset', 'placed', i), but: noPlace }],
   );
 
 function fenceFields(

@@ -2,15 +2,23 @@
 // Any number for an ioctl's: what there is not, what a render node may not, and what is another
 // driver's.
 import fc, { type Arbitrary } from 'fast-check';
-import { ioctlLine } from './ops.js';
+import { ioctlLine, type Mask } from './ops.js';
+import { maskOf } from './scribe.js';
 import { gpuFile, type Item } from './spec.js';
-import type { Place } from './uapi.js';
+import { type Place, requestNumber, requestOf, sizeOf } from './uapi.js';
 
 /** Letters that no layer above the driver takes for its own: it answers for them. */
 const letters = ['e', 'D', 'c', 'r'].map((l) => l.charCodeAt(0));
 const DRM = 'd'.charCodeAt(0);
 export const NUMBER = 'any number';
 export const numberKinds = ['DRM', 'another type'];
+
+/** What a number's right struct tells that is not compared, where so much of it is there. */
+function masksOf(type: number, nr: number, size: number): Mask[] {
+  const aperture = 'drm_i915_gem_get_aperture';
+  const is = type === DRM && nr === requestNumber(requestOf('I915_GEM_GET_APERTURE'));
+  return is && size >= sizeOf(aperture) ? [maskOf(aperture, 'aper_available_size', 'memory')] : [];
+}
 
 export const numberItem = (place: Place): Arbitrary<Item> =>
   fc
@@ -32,5 +40,6 @@ export const numberItem = (place: Place): Arbitrary<Item> =>
           bytes: Buffer.alloc(size),
           out: size,
         }),
+        masks: masksOf(type, nr, size),
       },
     ]);

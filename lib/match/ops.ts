@@ -19,6 +19,8 @@ export interface Mask {
   at: number;
   length: number;
   why: MaskReason;
+  /** Bytes, in hexadecimal, that are told as they are: no address, but what says that there is none. */
+  but?: readonly string[];
 }
 
 export const answerMask = (why: MaskReason): Mask => ({ at: -1, length: 0, why });

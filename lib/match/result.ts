@@ -40,7 +40,16 @@ const racesSchema = z.object({
   soft: z.int().describe('outcomes that soft can show, as far as was looked'),
   pairs: z.record(z.string(), pairSchema).describe('by two calls that were made at the same time'),
 });
-const noRaces = { next: 0, races: 0, runs: 0, calls: 0, schedules: 0, driver: 0, soft: 0, pairs: {} };
+const noRaces = {
+  next: 0,
+  races: 0,
+  runs: 0,
+  calls: 0,
+  schedules: 0,
+  driver: 0,
+  soft: 0,
+  pairs: {},
+};
 
 const kernelSchema = z.object({
   kernel: z.string().describe('as asked for'),

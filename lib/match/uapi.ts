@@ -79,7 +79,8 @@ export function packList(parts: readonly Packed[]): Packed {
 /** The number of DRM_IOCTL_`name`. */
 export const requestOf = (name: string): number => constant(`DRM_IOCTL_${name}`) >>> 0;
 
-/** asm-generic/ioctl.h: dir 31:30, size 29:16. */
+/** asm-generic/ioctl.h: dir 31:30, size 29:16, type 15:8, nr 7:0. */
+export const requestNumber = (request: number): number => request & 0xff;
 export const requestSize = (request: number): number => (request >>> 16) & 0x3fff;
 export const requestDir = (request: number): number => request >>> 30;
 export const withSize = (request: number, size: number): number =>

@@ -202,7 +202,17 @@ struct drm_i915_query_perf_config {
     char uuid[36];
   };
   uint32_t flags;
-  // then the configuration
+  // then the configurations' numbers, or the configuration
+};
+
+struct drm_i915_perf_oa_config {
+  char uuid[36];
+  uint32_t n_mux_regs;
+  uint32_t n_boolean_regs;
+  uint32_t n_flex_regs;
+  uint64_t mux_regs_ptr;
+  uint64_t boolean_regs_ptr;
+  uint64_t flex_regs_ptr;
 };
 
 // 6.9

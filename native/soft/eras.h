@@ -34,6 +34,7 @@ enum class Change : uint8_t {
   pxp_status_param,
   freq_hint_param,
   guc_version_query,
+  pwrite_by_iter,
   client_name,
   sync_file_points,
   count

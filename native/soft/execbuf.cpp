@@ -211,18 +211,10 @@ int ExecBuffer::run() {
   if (!ctx_) return err;
   if ((err = select_engine())) return err;
   if ((err = lookup())) return err;
-  const int reloc_err = has_reloc_ ? prefault_relocs() : 0;
   if (ce_->banned.load()) return -EIO;
   ce_->throttle();
   err = reserve();
-  if (!err) err = reloc_err;
-  if (!err && has_reloc_) {
-    err = relocate();
-    // The slow path, which any error of relocations leads to, looks at all of the arrays first.
-    // With NO_RELOC that was not done yet.
-    if (err)
-      if (int fault = prefault_relocs()) err = fault;
-  }
+  if (!err && has_reloc_) err = relocate();
   if (err) {
     has_reloc_ = false;
     return err;

@@ -71,8 +71,12 @@ class ExecBuffer {
   void unlock_objects();
 
   // execbuf_reloc.cpp
+  using Relocs = std::vector<uapi::drm_i915_gem_relocation_entry>;
+  int check_relocs(const Entry& e) const;
   int prefault_relocs() const;
+  int copy_relocs(std::vector<Relocs>* copies) const;
   int relocate();
+  int relocate_all();
   int relocate(Entry& e);
   int relocate(Entry& e, const uapi::drm_i915_gem_relocation_entry& r, uint64_t* presumed);
   Entry* target(uint32_t handle);

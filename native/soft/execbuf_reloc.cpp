@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-// Relocations (kernel: eb_relocate_vma, eb_relocate_entry, relocate_entry): the driver's algorithm.
-// Changed on purpose: what the driver does in its slow path, a look at each page of the array
-// before anything is locked, is done at once; and only the CPU writes relocations.
+// Relocations (kernel: eb_relocate_parse, eb_relocate_parse_slow, eb_relocate_vma,
+// eb_relocate_entry, relocate_entry): the driver's algorithm, and its three tries. Changed on
+// purpose: no lock is let go between them, as a fault of user memory takes none; and only the CPU
+// writes relocations.
 #include <algorithm>
 #include <cerrno>
 
@@ -18,6 +19,7 @@ constexpr uint64_t user_end = 0x7ffffffff000;
 constexpr uint32_t gpu_domains = 0x3e;  // I915_GEM_GPU_DOMAINS
 
 constexpr uint64_t too_long = 1ull << 31;  // bytes
+constexpr size_t presumed_at = offsetof(drm_i915_gem_relocation_entry, presumed_offset);
 
 bool access_ok(uint64_t addr, uint64_t len) {
   return len <= user_end && addr <= user_end - len;
@@ -26,17 +28,41 @@ bool access_ok(uint64_t addr, uint64_t len) {
 }  // namespace
 
 // kernel: check_relocations
+int ExecBuffer::check_relocs(const Entry& e) const {
+  const uint64_t len = uint64_t{e.exec->relocation_count} * sizeof(drm_i915_gem_relocation_entry);
+  const uint64_t addr = e.exec->relocs_ptr;
+  if (len >= too_long && file_.gpu.has(Change::few_relocations)) return -EINVAL;
+  if (!access_ok(addr, len)) return -EFAULT;
+  uint8_t byte;
+  for (uint64_t off = 0; off < len; off += 4096)
+    if (copy_from_user(&byte, addr + off, 1)) return -EFAULT;
+  return copy_from_user(&byte, addr + len - 1, 1);
+}
+
+// kernel: eb_prefault_relocations
 int ExecBuffer::prefault_relocs() const {
+  for (const Entry& e : entries_)
+    if (e.exec->relocation_count)
+      if (int err = check_relocs(e)) return err;
+  return 0;
+}
+
+// Of each array a copy, and in the array offsets that no object has: what is written into the
+// batches from here on is not told. kernel: eb_copy_relocations
+int ExecBuffer::copy_relocs(std::vector<Relocs>* copies) const {
   for (const Entry& e : entries_) {
+    Relocs& copy = copies->emplace_back();
     if (!e.exec->relocation_count) continue;
-    const uint64_t len = uint64_t{e.exec->relocation_count} * sizeof(drm_i915_gem_relocation_entry);
-    const uint64_t addr = e.exec->relocs_ptr;
-    if (len >= too_long && file_.gpu.has(Change::few_relocations)) return -EINVAL;
-    if (!access_ok(addr, len)) return -EFAULT;
-    uint8_t byte;
-    for (uint64_t off = 0; off < len; off += 4096)
-      if (copy_from_user(&byte, addr + off, 1)) return -EFAULT;
-    if (copy_from_user(&byte, addr + len - 1, 1)) return -EFAULT;
+    if (int err = check_relocs(e)) return err;
+    const uint64_t at = e.exec->relocs_ptr;
+    const uint64_t len = uint64_t{e.exec->relocation_count} * sizeof(copy[0]);
+    if (len >= too_long) return -ENOMEM;  // kernel: kvmalloc_array
+    copy.resize(e.exec->relocation_count);
+    if (copy_from_user(copy.data(), at, len)) return -EFAULT;
+    const uint64_t invalid = UINT64_MAX;
+    for (size_t i = 0; i < copy.size(); i++)
+      if (copy_to_user(at + i * sizeof(copy[0]) + presumed_at, &invalid, sizeof(invalid)))
+        return -EFAULT;
   }
   return 0;
 }
@@ -78,6 +104,7 @@ int ExecBuffer::relocate(Entry& e) {
   constexpr uint32_t chunk = 512 / sizeof(drm_i915_gem_relocation_entry);
   drm_i915_gem_relocation_entry relocs[chunk];
   const uint64_t len = uint64_t{e.exec->relocation_count} * sizeof(relocs[0]);
+  if (len >= too_long && file_.gpu.has(Change::few_relocations)) return -EINVAL;
   if (!access_ok(e.exec->relocs_ptr, len)) return -EFAULT;
   uint64_t at = e.exec->relocs_ptr;
   for (uint32_t left = e.exec->relocation_count; left;) {
@@ -88,18 +115,33 @@ int ExecBuffer::relocate(Entry& e) {
       if (int err = relocate(e, relocs[i], &presumed)) return err;
       // An array that cannot be written loses the update, and that is all.
       if (presumed != relocs[i].presumed_offset)
-        copy_to_user(at + offsetof(drm_i915_gem_relocation_entry, presumed_offset), &presumed,
-                     sizeof(presumed));
+        copy_to_user(at + presumed_at, &presumed, sizeof(presumed));
     }
     left -= n;
   }
   return 0;
 }
 
-int ExecBuffer::relocate() {
+int ExecBuffer::relocate_all() {
   for (Entry& e : entries_)
     if (e.exec->relocation_count)
       if (int err = relocate(e)) return err;
+  return 0;
+}
+
+// A second time when all arrays can be read, and a third from copies of them.
+int ExecBuffer::relocate() {
+  int err = relocate_all();
+  if (!err) return 0;
+  if ((err = prefault_relocs())) return err;
+  if (!relocate_all()) return 0;
+  std::vector<Relocs> copies;
+  if ((err = copy_relocs(&copies))) return err;
+  for (size_t i = 0; i < entries_.size(); i++)
+    for (const auto& r : copies[i]) {
+      uint64_t presumed;
+      if ((err = relocate(entries_[i], r, &presumed))) return err;
+    }
   return 0;
 }
 

@@ -59,6 +59,38 @@ std::shared_ptr<Fence> signalled_fence() {
   return stub;
 }
 
+std::shared_ptr<Fence> AllOf::make(const std::vector<std::shared_ptr<Fence>>& fences) {
+  if (fences.empty()) return signalled_fence();
+  if (fences.size() == 1) return fences[0];
+  auto all = std::make_shared<AllOf>();
+  all->wait_for(fences);
+  return all;
+}
+
+void AllOf::wait_for(const std::vector<std::shared_ptr<Fence>>& fences) {
+  const auto self = std::static_pointer_cast<AllOf>(shared_from_this());
+  for (const auto& f : fences) {
+    pending_++;
+    if (!f->add_callback(self)) fence_signalled(*f);
+  }
+  done();
+}
+
+void AllOf::fence_signalled(Fence& f) {
+  int none = 0;
+  if (f.error()) error_.compare_exchange_strong(none, f.error());
+  done();
+}
+
+void AllOf::done() {
+  if (--pending_ == 0) signal(error_);
+}
+
+struct Syncobj::Chain final : AllOf {
+  explicit Chain(std::vector<Point> p) : points(std::move(p)) {}
+  const std::vector<Point> points;
+};
+
 Syncobj::Syncobj(bool signalled) {
   if (signalled) points_.push_back({0, signalled_fence()});
 }
@@ -73,7 +105,10 @@ void Syncobj::replace(std::shared_ptr<Fence> f) {
   {
     sync::Guard g(lock_);
     old.swap(points_);
-    if (f) points_.push_back({0, std::move(f)});
+    if (const auto* chain = dynamic_cast<const Chain*>(f.get()))
+      points_ = chain->points;
+    else if (f)
+      points_.push_back({0, std::move(f)});
     changed_.wake_all();
   }
   call_waiting();
@@ -111,6 +146,27 @@ void Syncobj::find_locked(uint64_t point, std::vector<std::shared_ptr<Fence>>* o
     if (!p.fence->signalled()) out->push_back(p.fence);
     if (point && p.point >= point) break;
   }
+}
+
+std::shared_ptr<Fence> Syncobj::chain(uint64_t point) {
+  std::vector<Point> points;
+  std::vector<std::shared_ptr<Fence>> fences;
+  {
+    sync::Guard g(lock_);
+    prune();
+    if (points_.empty() || !points_.back().point) return nullptr;
+    for (const Point& p : points_) {
+      points.push_back(p);
+      if (point && p.point >= point) break;
+    }
+    // Of what has signalled, only the end of the timeline is still there to be asked for.
+    const bool end = points.size() == points_.size();
+    find_locked(point, &fences);
+    if (fences.empty() && !end) return nullptr;
+  }
+  auto chain = std::make_shared<Chain>(std::move(points));
+  chain->wait_for(fences);
+  return chain;
 }
 
 void Syncobj::when_available(uint64_t point, Then then) {

@@ -5,6 +5,7 @@
 // Changed on purpose: no GTT path; what it would do differently cannot be seen.
 #include <errno.h>
 
+#include "mem/uaccess.h"
 #include "soft/file.h"
 #include "soft/gem_object.h"
 #include "soft/ioctls.h"
@@ -56,10 +57,12 @@ int ioctl_gem_pwrite(File& file, drm_i915_gem_pwrite& args) {
   GemObject* gem = to_gem(*obj);
   if (!gem) return -EINVAL;  // "pwrite to userptr no longer allowed"
   std::shared_ptr<PoolPages> pages;
+  bool by_iter = false;
   {
     int err = 0;
     sync::Guard g(obj->lock);
     if (!gem->has_pages) {
+      by_iter = file.gpu.has(Change::pwrite_by_iter);
       if (gem->madv != I915_MADV_WILLNEED) return -EFAULT;
       pages = gem->backing(&err);
       if (!pages) return err;
@@ -72,7 +75,10 @@ int ioctl_gem_pwrite(File& file, drm_i915_gem_pwrite& args) {
     pages = gem->pin_pages(&err);
     if (!pages) return err;
   }
-  return pages->copy_from_user(args.offset, args.data_ptr, args.size);
+  const int err = pages->copy_from_user(args.offset, args.data_ptr, args.size);
+  uint8_t first;
+  // A write that is short, but not of all, is no fault to a file.
+  return err && by_iter && !copy_from_user(&first, args.data_ptr, 1) ? -EIO : err;
 }
 
 }  // namespace i915u::soft

@@ -4,9 +4,11 @@
 // are refused.
 // Changed on purpose: every kind of mapping is cached memory of the pool's file. The offset of an
 // object whose handles are all closed is gone although a mapping of it lives (the driver: -EACCES;
-// here: -EINVAL), as a mapping keeps the memory and not the object.
+// here: -EINVAL), as a mapping keeps the memory and not the object. And whether an object that is
+// not needed has memory to map is asked when it is mapped, not at the first touch.
 #include <errno.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "soft/device_impl.h"
 #include "soft/file.h"
@@ -54,6 +56,15 @@ int ioctl_gem_mmap_offset(File& file, drm_i915_gem_mmap_offset& args) {
 
 namespace {
 
+// Each touch is a SIGBUS, as behind a file's end.
+int64_t map_nothing(uint64_t addr, uint64_t len, int prot, int flags) {
+  const int fd = memfd_create("i915", MFD_CLOEXEC);
+  if (fd < 0) return -errno;
+  const int64_t at = AddressSpace::current().mmap(addr, len, prot, flags, fd, 0);
+  close(fd);
+  return at;
+}
+
 int64_t map_object(File& file, uint64_t addr, uint64_t len, int prot, int flags, uint64_t offset) {
   uint64_t type, extent;
   if (!GemObject::split_mmap_offset(offset, &type, &extent)) return -EINVAL;
@@ -70,9 +81,10 @@ int64_t map_object(File& file, uint64_t addr, uint64_t len, int prot, int flags,
     sync::Guard g(obj->lock);
     // The first touch would fault the pages in; that cannot be seen here.
     obj->has_pages |= obj->madv == I915_MADV_WILLNEED;
-    pages = obj->backing(&err);
+    if (obj->has_pages) pages = obj->backing(&err);
   }
-  const int64_t at = pages->map(addr, len, prot, flags, within);
+  const int64_t at = pages ? pages->map(addr, len, prot, flags, within)
+                           : map_nothing(addr, len, prot, flags);
   if (at >= 0) AddressSpace::current().add_pfnmap(static_cast<uint64_t>(at), len);
   return at;
 }

@@ -2,8 +2,8 @@
 // DRM_IOCTL_I915_QUERY (kernel: i915_query.c).
 // The driver's algorithm: the two calls, first for a length and then for the data, and the checks
 // of each item, whose -errno goes into its length.
-// Stubs: no perf; a device without it says -ENODEV, as before GuC to the hardware configuration and
-// before gen12.5 to geometry subslices.
+// What a device before GuC and gen12.5 does not have, the hardware configuration and geometry
+// subslices, it says -ENODEV to.
 #include <errno.h>
 #include <unistd.h>
 
@@ -89,11 +89,52 @@ int query_memory_regions(const drm_i915_query_item& item) {
   return copy_to_user(item.data_ptr, &all, sizeof(all)) ? -EFAULT : static_cast<int>(sizeof(all));
 }
 
-int query_perf_config(const drm_i915_query_item& item) {
-  return item.flags >= DRM_I915_QUERY_PERF_CONFIG_LIST &&
-                 item.flags <= DRM_I915_QUERY_PERF_CONFIG_DATA_FOR_ID
-             ? -ENODEV
-             : -EINVAL;
+// No configuration was ever added: there is the driver's own, which has a number and no more.
+int query_perf_configs(const drm_i915_query_item& item) {
+  struct {
+    drm_i915_query_perf_config head;
+    uint64_t number;
+  } list = {};
+  uint32_t flags;
+  if (item.length == 0) return sizeof(list);
+  if (copy_from_user(&flags, item.data_ptr + offsetof(drm_i915_query_perf_config, flags),
+                     sizeof(flags)))
+    return -EFAULT;
+  // As the driver's comparison with a size_t has it, a negative length is a large one.
+  if (flags || static_cast<size_t>(item.length) < sizeof(list)) return -EINVAL;
+  list.head.n_configs = list.number = 1;
+  if (copy_to_user(item.data_ptr, &list.head.n_configs, sizeof(list.head.n_configs)) ||
+      copy_to_user(item.data_ptr + sizeof(list.head), &list.number, sizeof(list.number)))
+    return -EFAULT;
+  return sizeof(list);
+}
+
+int query_perf_config(const drm_i915_query_item& item, bool by_uuid) {
+  drm_i915_query_perf_config head;
+  constexpr size_t total = sizeof(head) + sizeof(drm_i915_perf_oa_config);
+  if (item.length == 0) return total;
+  if (static_cast<uint32_t>(item.length) < total) return -EINVAL;
+  if (copy_from_user(&head.flags, item.data_ptr + offsetof(drm_i915_query_perf_config, flags),
+                     sizeof(head.flags)))
+    return -EFAULT;
+  if (head.flags) return -EINVAL;
+  return copy_from_user(head.uuid, item.data_ptr,
+                        by_uuid ? sizeof(head.uuid) : sizeof(head.config))
+             ? -EFAULT
+             : -ENOENT;
+}
+
+int query_perf(const drm_i915_query_item& item) {
+  switch (item.flags) {
+    case DRM_I915_QUERY_PERF_CONFIG_LIST:
+      return query_perf_configs(item);
+    case DRM_I915_QUERY_PERF_CONFIG_DATA_FOR_UUID:
+      return query_perf_config(item, true);
+    case DRM_I915_QUERY_PERF_CONFIG_DATA_FOR_ID:
+      return query_perf_config(item, false);
+    default:
+      return -EINVAL;
+  }
 }
 
 int query_item(const Gpu& gpu, const drm_i915_query_item& item) {
@@ -103,7 +144,7 @@ int query_item(const Gpu& gpu, const drm_i915_query_item& item) {
     case DRM_I915_QUERY_ENGINE_INFO:
       return query_engines(item);
     case DRM_I915_QUERY_PERF_CONFIG:
-      return query_perf_config(item);
+      return query_perf(item);
     case DRM_I915_QUERY_MEMORY_REGIONS:
       return query_memory_regions(item);
     case DRM_I915_QUERY_HWCONFIG_BLOB:

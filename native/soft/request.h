@@ -77,6 +77,20 @@ class Fence : public std::enable_shared_from_this<Fence> {
 /// A fence that is born signalled (kernel: dma_fence_get_stub).
 std::shared_ptr<Fence> signalled_fence();
 
+/// Signals when all of its fences have, with the first error (kernel: dma_fence_array).
+class AllOf : public Fence, public FenceCallback {
+ public:
+  static std::shared_ptr<Fence> make(const std::vector<std::shared_ptr<Fence>>& fences);
+  /// Before it is known to anybody. It keeps itself until they have signalled.
+  void wait_for(const std::vector<std::shared_ptr<Fence>>& fences);
+  void fence_signalled(Fence& f) override;
+
+ private:
+  void done();
+  std::atomic<size_t> pending_{1};
+  std::atomic<int> error_{0};
+};
+
 /// kernel: drm_syncobj. Binary use: `replace` and `fence`. Timeline use: points, where a point has
 /// signalled when its own fence and those of all points before it have.
 class Syncobj {
@@ -96,6 +110,10 @@ class Syncobj {
   /// The last point whose fence and all before it have signalled.
   uint64_t signalled_point();
   uint64_t last_point();  ///< the last point that was submitted
+  /// A timeline up to `point` (0: all of it), as one fence that signals with it: what is exported of
+  /// a timeline or made a syncobj of stays one. Null: it is no timeline, or has signalled so far and
+  /// is not asked for as a whole (kernel: dma_fence_chain).
+  std::shared_ptr<Fence> chain(uint64_t point);
   /// WAIT_FOR_SUBMIT: waits until find(point) has an answer. 0 or -ETIME.
   int wait_available(uint64_t point, uint64_t deadline);
   /// Calls `then` with what find(point) answers, once it does: at once, or on the thread that makes
@@ -112,6 +130,7 @@ class Syncobj {
     uint64_t point;
     std::shared_ptr<Fence> fence;
   };
+  struct Chain;
   static const sync::LockClass lock_class;
   sync::Mutex lock_{lock_class};
   sync::WaitQueue changed_;

@@ -40,34 +40,6 @@ FdRegistry& syncobj_files() {
 // KMALLOC_MAX_SIZE, which bounds the arrays that the kernel makes of what the user counts.
 constexpr uint64_t kmalloc_max = 4 << 20;
 
-// Signals when all of its fences have, with the first error (kernel: dma_fence_array).
-class AllOf final : public Fence, public FenceCallback {
- public:
-  static std::shared_ptr<Fence> make(const Fences& fences) {
-    if (fences.empty()) return signalled_fence();
-    if (fences.size() == 1) return fences[0];
-    auto all = std::make_shared<AllOf>();
-    for (const auto& f : fences) {
-      all->pending_++;
-      if (!f->add_callback(all)) all->fence_signalled(*f);
-    }
-    all->done();
-    return all;
-  }
-  void fence_signalled(Fence& f) override {
-    int none = 0;
-    if (f.error()) error_.compare_exchange_strong(none, f.error());
-    done();
-  }
-
- private:
-  void done() {
-    if (--pending_ == 0) signal(error_);
-  }
-  std::atomic<size_t> pending_{1};
-  std::atomic<int> error_{0};
-};
-
 // Sleeps until the first of some fences signals.
 class AnyOf final : public FenceCallback {
  public:
@@ -114,8 +86,10 @@ int find_fence(File& file, uint32_t handle, uint64_t point, uint32_t flags,
     err = s->wait_available(point, sync::now_ns() + submit_timeout);
     if (!err) err = s->find(point, &fences);
   }
-  if (!err) *out = AllOf::make(fences);
-  return err;
+  if (err) return err;
+  *out = s->chain(point);
+  if (!*out) *out = AllOf::make(fences);
+  return 0;
 }
 
 // Adds 1 to an eventfd, which it keeps open until then.
@@ -286,7 +260,7 @@ int ioctl_syncobj_transfer(File& file, drm_syncobj_transfer& args) {
   if (args.dst_point)
     to->add_point(args.dst_point, std::move(f));
   else
-    to->replace(std::move(f));
+    to->replace(std::move(f));  // a timeline, should it be one
   return 0;
 }
 
