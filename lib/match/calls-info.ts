@@ -104,10 +104,10 @@ export const infoCalls = (place: Place): CallSpec[] => {
           bad('items unmapped', { num_items: 1, items_ptr: unmapped }),
         ],
       ],
-      after: (scribe, { items_ptr }) => {
+      after: (scribe, { items_ptr, num_items }) => {
+        // No more than was written: behind it is what another item has left there.
         if (typeof items_ptr === 'bigint' && items_ptr !== unmapped && items_ptr)
-          scribe.read(items_ptr, 'drm_i915_query_item', 2);
-        else scribe.add(readStep(place.args, 16));
+          scribe.read(items_ptr, 'drm_i915_query_item', Number(num_items));
         scribe.add(readStep(queryRoom, 512));
       },
       weight: 3,

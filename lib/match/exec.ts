@@ -2,7 +2,6 @@
 // Execbufs: each makes a batch of its own, submits it, waits for it, and looks at what it was
 // answered; what it stored is seen in the memory.
 import fc, { type Arbitrary } from 'fast-check';
-import { Batch } from '../batch/batch.js';
 import { constant } from '../native.js';
 import { anyContext } from './calls-context.js';
 import {
@@ -13,46 +12,14 @@ import {
   choose,
   good,
   kindNames,
-  kindsOf,
   unknownBits,
 } from './choices.js';
-import {
-  areaAt,
-  corner,
-  files,
-  firstObjects,
-  MIB,
-  objectSlots,
-  PAGE,
-  pagesOf,
-  slots,
-} from './layout.js';
-import { callStep, type Mask, readStep, sumStep, writeStep } from './ops.js';
-import { type Data, maskOf, Scribe, type Struct } from './scribe.js';
+import { BATCH_FIRST, execSteps, HANDLE_LUT, home, NO_RELOC } from './exec-steps.js';
+import { firstObjects, objectSlots } from './layout.js';
 import { gpuFile, type Item } from './spec.js';
-import { FileSlot, type Place, Slot, sizeOf, type Value } from './uapi.js';
+import type { Place } from './uapi.js';
 
 const c = constant;
-/** The emulated GPU, and the software one: Skylake. */
-const GEN = 90;
-const OBJECT = 'drm_i915_gem_exec_object2';
-const RELOCATION = 'drm_i915_gem_relocation_entry';
-
-const PINNED = BigInt(c('EXEC_OBJECT_PINNED'));
-const WRITE = BigInt(c('EXEC_OBJECT_WRITE'));
-const WIDE = BigInt(c('EXEC_OBJECT_SUPPORTS_48B_ADDRESS'));
-const HANDLE_LUT = BigInt(c('I915_EXEC_HANDLE_LUT'));
-const NO_RELOC = BigInt(c('I915_EXEC_NO_RELOC'));
-const BATCH_FIRST = BigInt(c('I915_EXEC_BATCH_FIRST'));
-const FENCE_ARRAY = BigInt(c('I915_EXEC_FENCE_ARRAY'));
-const FENCE_IN = BigInt(c('I915_EXEC_FENCE_IN'));
-const FENCE_OUT = BigInt(c('I915_EXEC_FENCE_OUT'));
-const FENCE_SUBMIT = BigInt(c('I915_EXEC_FENCE_SUBMIT'));
-const USE_EXTENSIONS = BigInt(c('I915_EXEC_USE_EXTENSIONS'));
-
-/** A GPU address for each object, apart from each other's; below 4 GiB. */
-const home = (slot: number): bigint => 0x1000_0000n + BigInt(slot) * BigInt(8 * MIB);
-const BATCH_HOME = 0x0800_0000n;
 
 const engines: Choice<bigint>[] = [
   good([1n, 0n], 'render'),
@@ -64,8 +31,10 @@ const engines: Choice<bigint>[] = [
   bad('BSD flags', [1n | (1n << 13n), 3n | (2n << 13n)]),
 ];
 
+const engineNames = ['render', 'render', 'video', 'copy', 'video enhance'];
+
 /** What a batch does to one place. */
-interface Store {
+export interface Store {
   page: number;
   edge: number;
   what: 'dword' | 'qword' | 'register' | 'flush';
@@ -79,7 +48,7 @@ const store: Arbitrary<Store> = fc.record({
 });
 
 type Where = 'home' | 'anywhere' | 'relocated' | 'other';
-interface Target {
+export interface Target {
   slot: number;
   where: Where;
   /** For 'other': an address, of which some are no good. */
@@ -166,12 +135,15 @@ const fences: Choice<Fence>[] = [
   good<Fence>('timeline', 'timeline fences', 2),
 ];
 
-const lists: Choice<'right' | 'unmapped' | 'none' | 'many' | 'twice' | 'batch written'>[] = [
+const lists: Choice<
+  'right' | 'unmapped' | 'none' | 'many' | 'twice' | 'twice, apart' | 'batch written'
+>[] = [
   good<'right'>('right', '', 30),
   bad('object list unmapped', 'unmapped'),
   bad('no objects', 'none'),
   bad('count too large', 'many'),
   bad('object twice', 'twice'),
+  good<'twice, apart'>('twice, apart', 'object at two addresses', 1),
   bad('batch written', 'batch written'),
 ];
 const starts: Choice<{ start: number; length: number }>[] = [
@@ -238,7 +210,6 @@ export function execItem(place: Place): Arbitrary<Item> {
     .record({
       file: gpuFile,
       engine: choose(engines),
-      // What is listed twice is at one place in the end: which, of two, is not the uAPI's to say.
       targets: fc.uniqueArray(target, { minLength: 1, maxLength: 3, selector: (t) => t.slot }),
       flags: choose(execFlags),
       context: fc.oneof(
@@ -255,10 +226,10 @@ export function execItem(place: Place): Arbitrary<Item> {
       userBatch: fc.constantFrom(false, false, false, true),
       pinBatch: fc.boolean(),
     })
-    .map((x) => render(place, x));
+    .map((x) => execSteps(place, x));
 }
 
-interface Exec {
+export interface Exec {
   file: number;
   engine: Chosen<bigint>;
   targets: readonly Target[];
@@ -274,358 +245,33 @@ interface Exec {
   pinBatch: boolean;
 }
 
-/** An address that no object has; and what the driver says instead of where one is. */
-const NO_PLACE = 0xffff_ffff_ffff_ff00n;
-const noPlace = ['00ffffffffffffff', 'ffffffffffffffff'];
+const plain = <T>(value: T): Chosen<T> => ({ kind: '', bad: false, value });
 
-/** The dword of a command that the last relocation of a batch stands in. */
-interface Reloc {
-  offset: number;
-  delta: number;
-  target: number;
-  write: boolean;
-}
-
-const isPinned = ({ where }: Target) => where === 'home' || where === 'other';
-const addressOf = (t: Target): bigint => (t.where === 'other' ? t.address.value : home(t.slot));
-
-/** Bit 47 repeated above it. */
-const canonical = (address: bigint): bigint => BigInt.asUintN(64, BigInt.asIntN(48, address));
-
-function batchOf(x: Exec, at: number): { bytes: Uint8Array; relocs: Reloc[] } {
-  const batch = new Batch(GEN);
-  const relocs: Reloc[] = [];
-  for (let i = 0; i < at / 4; i++) batch.noop();
-  const ring = Number(x.engine.value & 0x3fn);
-  for (const [i, t] of x.targets.entries()) {
-    for (const s of t.stores) {
-      // Of an object that moves, or of whose size nothing is known, the first page.
-      const pages = x.file || t.where === 'relocated' ? 1 : pagesOf(t.slot);
-      if (s.page >= pages || !t.write) continue;
-      const delta = s.page * PAGE + (s.what === 'dword' ? s.edge : s.edge & ~7);
-      const to =
-        t.where === 'relocated'
-          ? { object: i + 1, delta }
-          : isPinned(t)
-            ? canonical(addressOf(t) + BigInt(delta))
-            : undefined;
-      if (to === undefined) continue;
-      const before = batch.relocations.length;
-      if (s.what === 'dword') batch.storeDword(to, s.value);
-      else if (s.what === 'qword') batch.storeQword(to, BigInt(s.value) * 0x1_0000_0001n);
-      else if (s.what === 'flush' && ring >= 2)
-        batch.flushDw({ write: 'immediate', to, value: BigInt(s.value) });
-      else if (s.what === 'register' && ring < 2) {
-        // A general purpose register of the render engine.
-        batch.loadRegisterImm(0x2600, s.value);
-        batch.storeRegisterMem(0x2600, to);
-      } else batch.storeDword(to, s.value);
-      for (const r of batch.relocations.slice(before))
-        relocs.push({ offset: Number(r.offset), delta: r.delta ?? 0, target: i, write: true });
-    }
-  }
-  return { bytes: batch.end().bytes(), relocs };
-}
-
-function render(place: Place, x: Exec): Item {
-  const scribe = new Scribe(place);
-  const at = x.start.value.start === 64 ? 64 : 0;
-  const { bytes, relocs } = batchOf(x, at);
-  const batch = new Slot(slots.batch);
-  makeBatch(scribe, x, bytes);
-
-  // The object list, as it will be when the batch is in its place.
-  const targets = x.list.value === 'twice' ? [...x.targets, x.targets[0] as Target] : x.targets;
-  const first = Boolean(x.flags.value & BATCH_FIRST);
-  const lut = Boolean(x.flags.value & HANDLE_LUT);
-  const index = (t: number): number => (first ? t + 1 : t);
-  const objects: Struct[] = targets.map((t) => objectOf(t));
-  const batchFields: Record<string, Value | Data> = {
-    handle: batch,
-    flags: (x.pinBatch ? PINNED : 0n) | (x.list.value === 'batch written' ? WRITE : 0n),
-    offset: x.pinBatch ? BATCH_HOME : 0n,
-  };
-  let relocsAt = 0n;
-  if (relocs.length) {
-    const rows = relocs.map((r) => relocation(x, r, lut ? index(r.target) : undefined));
-    relocsAt = scribe.data(rows);
-    batchFields.relocs_ptr = x.reloc.value === 'unmapped' ? areaAt(place, 6) : relocsAt;
-    batchFields.relocation_count = x.reloc.value === 'many' ? 0xffff_ffff : relocs.length;
-  }
-  const last: Struct = { type: OBJECT, fields: batchFields };
-  const list = first ? [last, ...objects] : [...objects, last];
-  const listAt = scribe.data(list);
-
-  const extra = fenceFields(scribe, x);
-  const name = x.wr || x.fence.value === 'out' ? 'I915_GEM_EXECBUFFER2_WR' : 'I915_GEM_EXECBUFFER2';
-  const kinds = kindsOf([
-    x.engine,
-    x.flags,
-    x.context,
-    x.fence,
-    x.list,
-    x.start,
-    x.misc,
-    ...(relocs.length ? [x.reloc, { kind: 'relocated', bad: false }] : []),
-    ...(x.userBatch ? [{ kind: 'batch in user memory', bad: false }] : []),
-    ...targets.flatMap((t) => [
-      ...(t.where === 'other' ? [t.address] : []),
-      t.flags,
-      t.alignment,
-      t.pad,
-      t.reserved,
-    ]),
-  ]);
-  scribe.ioctl({
-    file: x.file,
-    name,
-    type: 'drm_i915_gem_execbuffer2',
-    kinds,
-    fields: {
-      buffers_ptr: x.list.value === 'unmapped' ? areaAt(place, 6) : listAt,
-      buffer_count:
-        x.list.value === 'none' ? 0 : x.list.value === 'many' ? 0x7fff_ffff : list.length,
-      batch_start_offset: x.start.value.start,
-      batch_len: x.start.value.length,
-      rsvd1: x.context.value,
-      ...x.misc.value,
-      ...extra.fields,
-      flags: x.engine.value | x.flags.value | extra.flags,
+/** An execbuf with nothing special, whose batch stores to one object at its address. */
+export const plainExec = (slot: number, stores: readonly Store[], engine = 1n): Exec => ({
+  file: 0,
+  engine: { ...plain(engine), kind: engineNames[Number(engine)] ?? '' },
+  targets: [
+    {
+      slot,
+      where: 'home',
+      address: plain(0n),
+      flags: plain(0n),
+      write: true,
+      alignment: plain(0n),
+      pad: plain(0n),
+      reserved: plain(0n),
+      stores,
     },
-  });
-  if (x.fence.value === 'out') takeFence(scribe);
-  waitFor(scribe, x.file, batch);
-  scribe.add(readStep(listAt, list.length * sizeOf(OBJECT), placedMasks(list)));
-  if (relocs.length)
-    scribe.add(readStep(relocsAt, relocs.length * sizeOf(RELOCATION), presumedMasks(x, relocs)));
-  for (const t of x.targets) {
-    if (!slots.userptr.has(t.slot) || !t.stores.length) continue;
-    scribe.add(
-      sumStep(
-        areaAt(place, areaOf(t.slot).n, areaOf(t.slot).page),
-        Math.min(pagesOf(t.slot), 16) * PAGE,
-      ),
-    );
-  }
-  scribe.ioctl({
-    file: x.file,
-    name: 'GEM_CLOSE',
-    type: 'drm_gem_close',
-    fields: { handle: batch },
-  });
-  return scribe.steps;
-}
-
-/** Where a slot's userptr object lies, if userptrItem() made it with the first choice. */
-export const areaOf = (slot: number): { n: number; page: number } =>
-  pagesOf(slot) > 16 ? { n: 5, page: 0 } : { n: slot % 5, page: (slot * 3) % (17 - pagesOf(slot)) };
-
-function makeBatch(scribe: Scribe, x: Exec, bytes: Uint8Array): void {
-  const { place } = scribe;
-  const batch = new Slot(slots.batch);
-  if (x.userBatch) {
-    const at = areaAt(place, corner.batch);
-    scribe.add(callStep('mmap', [at, PAGE, 3, 0x32, '-', 0], ['private']), writeStep(at, bytes));
-    scribe.ioctl({
-      file: x.file,
-      name: 'I915_GEM_USERPTR',
-      type: 'drm_i915_gem_userptr',
-      fields: { user_ptr: at, user_size: PAGE },
-      take: { field: 'handle', to: batch },
-    });
-    return;
-  }
-  scribe.ioctl({
-    file: x.file,
-    name: 'I915_GEM_CREATE',
-    type: 'drm_i915_gem_create',
-    fields: { size: PAGE },
-    take: { field: 'handle', to: batch },
-  });
-  const data = scribe.data([bytes]);
-  scribe.ioctl({
-    file: x.file,
-    name: 'I915_GEM_PWRITE',
-    type: 'drm_i915_gem_pwrite',
-    fields: { handle: batch, size: bytes.length, data_ptr: data },
-  });
-}
-
-export function waitFor(scribe: Scribe, file: number, object: Slot): void {
-  scribe.ioctl({
-    file,
-    name: 'I915_GEM_WAIT',
-    type: 'drm_i915_gem_wait',
-    kinds: ['for ever'],
-    fields: { bo_handle: object, timeout_ns: -1n },
-  });
-}
-
-function objectOf(t: Target): Struct {
-  const address = addressOf(t);
-  const pinned = isPinned(t);
-  const wide = pinned && address >> 32n ? WIDE : 0n;
-  return {
-    type: OBJECT,
-    fields: {
-      handle: new Slot(t.slot),
-      alignment: t.alignment.value,
-      offset: pinned ? address : 0n,
-      flags:
-        t.flags.value |
-        (pinned ? PINNED : 0n) |
-        wide |
-        (t.write ? WRITE : 0n) |
-        (t.pad.value ? BigInt(c('EXEC_OBJECT_PAD_TO_SIZE')) : 0n),
-      pad_to_size: t.pad.value,
-      rsvd2: t.reserved.value,
-    },
-  };
-}
-
-function relocation(x: Exec, r: Reloc, lut: number | undefined): Struct {
-  const t = x.targets[r.target] as Target;
-  const how = x.reloc.value;
-  const right = lut ?? new Slot(t.slot);
-  return {
-    type: RELOCATION,
-    fields: {
-      target_handle: how === 'target' ? 0x7fff_0000 : right,
-      delta: r.delta,
-      offset:
-        how === 'offset'
-          ? BigInt(PAGE - 4)
-          : how === 'unaligned'
-            ? BigInt(r.offset) + 2n
-            : BigInt(r.offset),
-      // Not where the target is: each is written.
-      presumed_offset: how === 'presumed' ? 0n : NO_PLACE,
-      read_domains: how === 'domains' ? 0x41 : 2,
-      write_domain: how === 'domains' ? 0x40 : 2,
-    },
-  };
-}
-
-/** What depends on where the driver has put what may be anywhere. */
-const placedMasks = (list: readonly Struct[]): Mask[] =>
-  list.flatMap((o, i) =>
-    BigInt(o.fields.flags as bigint) & PINNED ? [] : [maskOf(OBJECT, 'offset', 'placed', i)],
-  );
-const presumedMasks = (x: Exec, relocs: readonly Reloc[]): Mask[] =>
-  relocs.flatMap((r, i) =>
-    isPinned(x.targets[r.target] as Target)
-      ? []
-      : [{ ...maskOf(RELOCATION, 'presumed_offset', 'placed', i), but: noPlace }],
-  );
-
-function fenceFields(
-  scribe: Scribe,
-  x: Exec,
-): { flags: bigint; fields: Record<string, Value | Data> } {
-  const [a, b] = slots.syncobj.map((n) => new Slot(n)) as [Slot, Slot];
-  const fence = (handle: Slot, flags: number): Struct => ({
-    type: 'drm_i915_gem_exec_fence',
-    fields: { handle, flags },
-  });
-  switch (x.fence.value) {
-    case 'out':
-      // No descriptor, should none be written.
-      return { flags: FENCE_OUT, fields: { rsvd2: 0xffff_ffff_0000_0000n } };
-    case 'in':
-      return { flags: FENCE_IN, fields: { rsvd2: new FileSlot(files.sync[0]) } };
-    case 'submit':
-      return { flags: FENCE_SUBMIT, fields: { rsvd2: new FileSlot(files.sync[0]) } };
-    case 'array':
-      return {
-        flags: FENCE_ARRAY,
-        fields: { num_cliprects: 2, cliprects_ptr: scribe.data([fence(a, 1), fence(b, 2)]) },
-      };
-    case 'timeline': {
-      const points = scribe.data([Buffer.from(BigUint64Array.from([0n, 7n]).buffer)]);
-      const handles = scribe.data([fence(a, 1), fence(b, 2)]);
-      const chain = scribe.data([
-        {
-          type: 'drm_i915_gem_execbuffer_ext_timeline_fences',
-          fields: { fence_count: 2n, handles_ptr: handles, values_ptr: points },
-        },
-      ]);
-      return { flags: USE_EXTENSIONS, fields: { cliprects_ptr: chain } };
-    }
-    default:
-      return { flags: 0n, fields: {} };
-  }
-}
-
-/** rsvd2's upper half is the sync file's descriptor: the player keeps it, and tells zeros. */
-function takeFence(scribe: Scribe): void {
-  const step = scribe.steps.at(-1);
-  if (!step) return;
-  scribe.steps.splice(-1, 1, { ...step, line: `${step.line} 60:4>f${files.sync[0]}` });
-  scribe.steps.splice(-1, 0, {
-    call: 'close',
-    line: `close f${files.sync[0]}`,
-    kinds: ['plain'],
-  });
-}
-
-function gemObject(place: Place, slot: number): Item {
-  const scribe = new Scribe(place);
-  scribe.ioctl({
-    name: 'I915_GEM_CREATE',
-    type: 'drm_i915_gem_create',
-    fields: { size: pagesOf(slot) * PAGE },
-    take: { field: 'handle', to: new Slot(slot) },
-  });
-  return scribe.steps;
-}
-
-function userptrObject(place: Place, slot: number, at: bigint, flag: Chosen<number>): Item {
-  const scribe = new Scribe(place);
-  scribe.ioctl({
-    name: 'I915_GEM_USERPTR',
-    type: 'drm_i915_gem_userptr',
-    fields: { user_ptr: at, user_size: pagesOf(slot) * PAGE, flags: flag.value },
-    kinds: kindsOf([flag]),
-    take: { field: 'handle', to: new Slot(slot) },
-  });
-  return scribe.steps;
-}
-
-/** The objects that are there at the begin. */
-export const objectsAtBegin = (place: Place): Item =>
-  firstObjects.flatMap((slot) => {
-    const { n, page } = areaOf(slot);
-    return slots.gem.has(slot)
-      ? gemObject(place, slot)
-      : userptrObject(place, slot, areaAt(place, n, page), { kind: '', bad: false, value: 0 });
-  });
-
-/**
- * Objects that batches write to, all of one file, so that a slot's handle is what the slot says: GEM objects of their slots' sizes, and
- * userptr objects.
- */
-export function objectItem(place: Place): Arbitrary<Item> {
-  const gem = fc.constantFrom(...slots.gem.keys()).map((slot) => gemObject(place, slot));
-  const flags: Choice<number>[] = [
-    good(0),
-    good(c('I915_USERPTR_READ_ONLY'), 'read-only', 2),
-    good(c('I915_USERPTR_PROBE'), 'probe', 3),
-  ];
-  const userptr = fc
-    .tuple(fc.constantFrom(...slots.userptr.keys()), choose(flags), fc.nat(9), fc.nat(15))
-    .map(([slot, flag, n, page]): Item => {
-      const home = areaOf(slot);
-      const large = pagesOf(slot) > 16;
-      // Mostly where its memory is summed after an execbuf.
-      const at =
-        n < 4 && !large
-          ? areaAt(place, n, Math.min(page, 16 - pagesOf(slot)))
-          : areaAt(place, home.n, home.page);
-      return userptrObject(place, slot, at, flag);
-    });
-  return fc.oneof(
-    { withCrossShrink: true },
-    { weight: 3, arbitrary: userptr },
-    { weight: 2, arbitrary: gem },
-  );
-}
+  ],
+  flags: plain(0n),
+  context: plain(0),
+  fence: plain<Fence>('none'),
+  list: plain('right'),
+  start: plain({ start: 0, length: 0 }),
+  misc: plain({}),
+  reloc: plain<RelocHow>('right'),
+  wr: false,
+  userBatch: false,
+  pinBatch: false,
+});

@@ -4,7 +4,7 @@
 import fc, { type Arbitrary } from 'fast-check';
 import { Batch } from '../batch/batch.js';
 import { constant } from '../native.js';
-import { waitFor } from './exec.js';
+import { waitFor } from './exec-steps.js';
 import { areaAt, corner, PAGE, slots } from './layout.js';
 import { callStep, joinStep, onThread, type Step, sumStep, writeStep } from './ops.js';
 import { Scribe } from './scribe.js';

@@ -3,15 +3,17 @@
 // is looked at, threads are ordered by waits, and each item stands on its own, so that shrinking may
 // leave out any.
 import fc, { type Arbitrary } from 'fast-check';
+import { againItem } from './again.js';
 import { contextCalls } from './calls-context.js';
 import { gemCalls } from './calls-gem.js';
 import { infoCalls } from './calls-info.js';
 import { syncCalls } from './calls-sync.js';
-import { execItem, execKinds, objectItem, objectsAtBegin } from './exec.js';
+import { execItem, execKinds } from './exec.js';
 import { gateItem, gateKinds } from './gate.js';
 import { files } from './layout.js';
 import { epilogue, gmapItem, memoryItem, memoryKinds, prologue } from './memory.js';
 import { NUMBER, numberItem, numberKinds } from './numbers.js';
+import { objectItem, objectsAtBegin } from './objects.js';
 import { callStep, type Step } from './ops.js';
 import { type CallSpec, type Item, specItem, specKinds } from './spec.js';
 import { FileSlot, type Place } from './uapi.js';
@@ -21,6 +23,7 @@ export const families = {
   memory: 10,
   object: 10,
   exec: 14,
+  again: 2,
   gem: 14,
   context: 6,
   sync: 6,
@@ -59,6 +62,7 @@ export function itemsOf(place: Place, only?: readonly Family[]): Arbitrary<reado
     memory: memoryItem(place),
     object: objectItem(place),
     exec: execItem(place),
+    again: againItem(place),
     gem: anySpec(gemCalls(place), place),
     context: anySpec(contextCalls(place), place),
     sync: anySpec(syncCalls(place), place),

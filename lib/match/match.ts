@@ -65,6 +65,7 @@ export class Matcher {
   readonly #coverage: Coverage;
   readonly #races: Races;
   #before = 0;
+  #racedBefore = 0;
   #begun = performance.now();
   /** Since the last look at leaks. */
   #since: Sequence[] = [];
@@ -107,6 +108,7 @@ export class Matcher {
   async run(): Promise<void> {
     this.#begun = performance.now();
     this.#before = this.result.seconds;
+    this.#racedBefore = this.result.races.seconds;
     try {
       await (this.#options.replay ? this.#replay(this.#options.replay) : this.#all());
     } finally {
@@ -173,9 +175,11 @@ export class Matcher {
   }
 
   async #race(seed: bigint, index: number): Promise<void> {
-    const by = performance.now() + 3 * this.#shrinkBound;
+    const begun = performance.now();
+    const by = begun + 3 * this.#shrinkBound;
     const stop = () => performance.now() > by || Boolean(this.#hooks.signal?.aborted);
     const found = await this.#races.play(this.#races.race(seed, index), this.#options.runs, stop);
+    this.result.races.seconds += (performance.now() - begun) / 1000;
     if (!found) return;
     const signature = raceSignature(found);
     if (this.#again(signature)) return;
@@ -188,7 +192,9 @@ export class Matcher {
   }
 
   #tick(what: string): void {
-    this.result.seconds = this.#before + (performance.now() - this.#begun) / 1000;
+    const { races } = this.result;
+    const all = (performance.now() - this.#begun) / 1000;
+    this.result.seconds = this.#before + all - (races.seconds - this.#racedBefore);
     this.result.restarts = this.#pair.soft.restarts + this.#pair.driver.restarts;
     this.#hooks.onProgress?.(this.result, what);
   }

@@ -2,7 +2,7 @@
 // What the process does to its mappings, each way that a notifier hears of.
 import fc, { type Arbitrary } from 'fast-check';
 import { constant } from '../native.js';
-import { type Area, areaAt, areas, corner, files, PAGE, slots } from './layout.js';
+import { type Area, areaAt, areas, corner, files, PAGE, pagesOf, slots } from './layout.js';
 import { answerMask, callStep, readStep, type Step, sumStep, writeStep } from './ops.js';
 import { Scribe } from './scribe.js';
 import type { Item } from './spec.js';
@@ -12,7 +12,7 @@ const c = constant;
 const READ_WRITE = c('PROT_READ') | c('PROT_WRITE');
 const FIXED = c('MAP_FIXED');
 const ANONYMOUS = c('MAP_PRIVATE') | c('MAP_ANONYMOUS') | FIXED;
-const PUNCH = c('FALLOC_FL_PUNCH_HOLE') | c('FALLOC_FL_KEEP_SIZE');
+export const PUNCH = c('FALLOC_FL_PUNCH_HOLE') | c('FALLOC_FL_KEEP_SIZE');
 const SHARED = c('MAP_SHARED') | FIXED;
 
 const fileOf = ({ how }: Area): FileSlot | undefined =>
@@ -23,7 +23,13 @@ const fileOf = ({ how }: Area): FileSlot | undefined =>
       : undefined;
 
 /** Maps pages of an area as it is meant to be. */
-function mapArea(place: Place, area: Area, page = 0, pages = area.pages, prot = READ_WRITE): Step {
+export function mapArea(
+  place: Place,
+  area: Area,
+  page = 0,
+  pages = area.pages,
+  prot = READ_WRITE,
+): Step {
   const at = areaAt(place, area.n, page);
   const file = fileOf(area);
   const flags =
@@ -131,13 +137,13 @@ export const memoryKinds: Readonly<Record<string, readonly string[]>> = {
   ftruncate: ['shrink', 'grow'],
   fallocate: ['punch a hole', 'allocate'],
   fork: ['write in the child', 'plain'],
-  gmap: ['plain', 'beyond the object', 'other file'],
+  gmap: ['plain', 'beyond the object', 'other file', 'from within'],
   write: ['plain'],
   read: ['plain'],
   sum: ['plain'],
 };
 
-const MOVE = c('MREMAP_MAYMOVE') | c('MREMAP_FIXED');
+export const MOVE = c('MREMAP_MAYMOVE') | c('MREMAP_FIXED');
 
 export function memoryItem(place: Place): Arbitrary<Item> {
   const one = (step: Step): Item => [step];
@@ -307,8 +313,12 @@ export function gmapItem(place: Place): Arbitrary<Item> {
       fc.constantFrom(0, 0, 0, 1),
       fc.constantFrom(READ_WRITE, READ_WRITE, c('PROT_READ')),
       fc.nat(255),
+      fc.constantFrom(0, 0, 0, 0, PAGE, 3 * PAGE, 8),
     )
-    .map(([slot, flags, pages, file, prot, byte]) => {
+    .map(([slot, flags, pages, file, prot, byte, wanted]) => {
+      // Behind an object's offsets may be another one's, or not.
+      const known = slots.gem.has(slot) && wanted < pagesOf(slot) * PAGE;
+      const within = known ? wanted : 0;
       const scribe = new Scribe(place);
       const offset = new Slot(slots.tempOffset);
       scribe.forget(offset);
@@ -319,8 +329,15 @@ export function gmapItem(place: Place): Arbitrary<Item> {
         take: { field: 'offset', to: offset },
         masks: { offset: 'fakeOffset' },
       });
-      const kind = file ? 'other file' : pages > 16 ? 'beyond the object' : 'plain';
-      const args = [new FileSlot(file), at, pages * PAGE, prot, SHARED, offset];
+      const kind = within
+        ? 'from within'
+        : file
+          ? 'other file'
+          : pages > 16
+            ? 'beyond the object'
+            : 'plain';
+      const from = within ? `$${offset.n}+${within}` : offset;
+      const args = [new FileSlot(file), at, pages * PAGE, prot, SHARED, from];
       scribe.add(
         callStep('gmap', args, [kind]),
         writeStep(at + 8n, Buffer.alloc(8, byte)),

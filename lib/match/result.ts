@@ -33,6 +33,7 @@ const pairSchema = z.object({
 const racesSchema = z.object({
   next: z.int().describe('the index of the next race'),
   races: z.int(),
+  seconds: z.number(),
   runs: z.int().describe('on the driver'),
   calls: z.int().describe('answers of these runs'),
   schedules: z.int().describe("of soft's"),
@@ -43,6 +44,7 @@ const racesSchema = z.object({
 const noRaces = {
   next: 0,
   races: 0,
+  seconds: 0,
   runs: 0,
   calls: 0,
   schedules: 0,
@@ -59,7 +61,7 @@ const kernelSchema = z.object({
   next: z.int().describe('the index of the next sequence: it is resumed there'),
   sequences: z.int(),
   calls: z.int().describe('answers that were compared'),
-  seconds: z.number(),
+  seconds: z.number().describe('without the races'),
   restarts: z.int().describe('of the players'),
   coverage: countsSchema.describe("by call, class of arguments and result, the driver's"),
   deliberate: z.record(z.string(), z.int()).describe('differences on purpose, by name'),

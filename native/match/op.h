@@ -66,7 +66,7 @@ struct Op {
   int thread;                    ///< that does it; none: the player itself
   int file;                      ///< slot; none: no file
   std::array<uint64_t, 6> args;  ///< the numbers, in the order of the line
-  std::array<int8_t, 6> from;    ///< the slot that a number comes from, or none
+  std::array<int8_t, 6> from;    ///< the slot whose value is added to a number, or none
   unsigned num_args, num_fields;
   std::array<Field, max_fields> fields;
   bool has_bytes;

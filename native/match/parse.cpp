@@ -106,8 +106,11 @@ bool read_word(char what, std::string_view word, Op* op) {
       return true;
     case 'n': {
       const unsigned i = op->num_args++;
-      if (word.starts_with('$')) {
-        if (!indexed(word, '$', num_slots, &n)) return false;
+      if (word.starts_with('$')) {  // a slot, and what is added to what it holds
+        const size_t plus = word.find('+');
+        op->args[i] = 0;
+        if (plus != word.npos && !number(word.substr(plus + 1), &op->args[i])) return false;
+        if (!indexed(word.substr(0, plus), '$', num_slots, &n)) return false;
         op->from[i] = static_cast<int8_t>(n);
         return true;
       }

@@ -165,7 +165,7 @@ bool Player::op(std::string_view text) {
 // while files come and go here.
 void Player::resolve(Op& op) {
   for (unsigned i = 0; i < op.num_args; i++)
-    if (op.from[i] != Op::none) op.args[i] = slots_[static_cast<unsigned>(op.from[i])];
+    if (op.from[i] != Op::none) op.args[i] += slots_[static_cast<unsigned>(op.from[i])];
   const auto fd_of = [&](const File& f) {
     if (!f.device) return f.fd;
     return f.device->fd() >= 0 ? f.device->fd() : no_file_;

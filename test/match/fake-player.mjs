@@ -5,6 +5,7 @@
 //   --flaky TEXT    the first such line of the process alone
 //   --die TEXT      it ends when it comes to such a line
 //   --leak TEXT     such a line leaves an object over
+//   --outcomes      a sequence's answers are one outcome of it
 import { createInterface } from 'node:readline';
 
 const args = process.argv.slice(2);
@@ -13,6 +14,8 @@ const has = (line, text) => text !== undefined && line.includes(text);
 const say = (line) => process.stdout.write(`${line}\n`);
 let flaky = given('--flaky');
 let leaks = 0;
+const outcomes = args.includes('--outcomes');
+let answers = [];
 let id = '';
 
 say(
@@ -29,8 +32,11 @@ say(
 for await (const line of createInterface({ input: process.stdin })) {
   if (line === 'leaks') say(`leaks pins=0 objects=${leaks} fds=0 children=0`);
   else if (line.startsWith('begin ')) id = line.slice(6);
-  else if (line === 'end') say(`end ${id}`);
-  else {
+  else if (line === 'end') {
+    if (outcomes) say(`outcome 1 ${answers.join('|')}`);
+    answers = [];
+    say(`end ${id}`);
+  } else {
     if (has(line, given('--die'))) process.exit(9);
     if (has(line, given('--leak'))) leaks++;
     let wrong = has(line, given('--wrong'));
@@ -38,6 +44,8 @@ for await (const line of createInterface({ input: process.stdin })) {
       wrong = true;
       flaky = undefined;
     }
-    say(wrong ? '-22' : `${line.length % 3} ${'ab'.repeat(line.length % 7)}`.trim());
+    const answer = wrong ? '-22' : `${line.length % 3} ${'ab'.repeat(line.length % 7)}`.trim();
+    if (outcomes) answers.push(answer);
+    else say(answer);
   }
 }

@@ -264,10 +264,20 @@ describe('players', () => {
 
 describe('a match', () => {
   const run = async (wrong: readonly string[] = [], more: Partial<MatchOptions> = {}) => {
-    const pair = { soft: await fakePlayer(...wrong), driver: await fakePlayer(), kernel: '6.1' };
+    const outcomes = () => Player.start(here(process.execPath, [fake, '--outcomes']));
+    const [soft, driver] = [await fakePlayer(...wrong), await fakePlayer()];
+    const pair = { soft, driver, kernel: '6.1', outcomes };
     const result = emptyKernelResult('6.1', '6.1', 'here', '6.1');
     const shard = { n: 1, of: 1 };
-    const options = { kernels: ['6.1'], seed: 1n, sequences: 60, shard, softBreaks: [], ...more };
+    const options = {
+      kernels: ['6.1'],
+      seed: 1n,
+      sequences: 60,
+      shard,
+      runs: 3,
+      softBreaks: [],
+      ...more,
+    };
     await new Matcher(pair, options, result, {}).run();
     return result;
   };
@@ -277,6 +287,7 @@ describe('a match', () => {
     expect(result).toMatchObject({ sequences: 60, next: 60, differences: [], notes: [] });
     expect(result.calls).toBeGreaterThan(2000);
     expect(result.coverage.I915_GEM_USERPTR).toBeDefined();
+    expect(result.races).toMatchObject({ next: 1, races: 1, runs: 3, schedules: 100 });
   });
 
   test('finds what differs, makes it one line, and counts the others', async () => {
@@ -355,7 +366,8 @@ describe('options', () => {
   });
 
   test('a replay is a seed and an index', () => {
-    expect(parseReplay('7:12')).toEqual({ seed: 7n, index: 12 });
+    expect(parseReplay('7:12')).toEqual({ seed: 7n, index: 12, race: false });
+    expect(parseReplay('race:7:12')).toEqual({ seed: 7n, index: 12, race: true });
     expect(() => parseReplay('7')).toThrow('SEED:INDEX');
   });
 });

@@ -2,6 +2,7 @@
 // Soft and the real driver give the same answers, and where soft is broken in a small way, that is
 // found. What a minute does not find, longer runs do: docs/matching.md.
 import { expect, test } from 'vitest';
+import { DEFAULT_RUNS } from '../../lib/match/options.js';
 import { runMatch } from '../../lib/match/session.js';
 import { matchText } from '../../lib/match/text.js';
 import { kernel, MINUTES, noVm, required } from './vm.js';
@@ -13,7 +14,7 @@ const SEQUENCES = 1500;
 const BREAK_SECONDS = 60;
 
 const brief = { color: false, brief: true };
-const all = { seed, shard: { n: 1, of: 1 } };
+const all = { seed, shard: { n: 1, of: 1 }, runs: DEFAULT_RUNS };
 const has = (version: string) => {
   const there = !noVm && kernel(version) !== undefined;
   if (!there && required) throw new Error(`kernel ${version} is not in the cache`);
@@ -28,6 +29,8 @@ test.skipIf(!has('6.1') || !has('6.12')).each(['6.1', '6.12'])(
     const result = await runMatch(options, undefined);
     expect(result.verdict, matchText(result, brief)).toBe('pass');
     expect(result.kernels[0]?.calls).toBeGreaterThan(50_000);
+    expect(result.kernels[0]?.races.races).toBeGreaterThan(30);
+    expect(result.kernels[0]?.races.driver).toBeGreaterThan(result.kernels[0]?.races.races ?? 0);
   },
 );
 
