@@ -24,6 +24,7 @@ import {
   objectSlots,
   slots,
 } from './layout.js';
+import { readStep } from './ops.js';
 import type { Data, Scribe } from './scribe.js';
 import type { CallSpec, FieldValues } from './spec.js';
 import type { Place } from './uapi.js';
@@ -49,7 +50,7 @@ export const userMemory = (place: Place): Choice[] => [
   ),
   bad('memory unmapped', areaAt(place, 6)),
   bad('no user address', [KERNEL_ADDRESS, 1n << 47n, ALL_ONES, ALL_ONES - 4095n]),
-  bad('memory ends', areaAt(place, 1, 15) + 4088n),
+  bad('memory ends', endOf(place)),
 ];
 
 /** What an extension chain may be. `real` are the extensions that the call knows, which it takes. */
@@ -367,6 +368,17 @@ export const gemCalls = (place: Place): CallSpec[] => {
       name: 'I915_GEM_PWRITE',
       type: 'drm_i915_gem_pwrite',
       fields: { handle: anyObject, pad: [good([0, 1])], ...transfer(), data_ptr: memory },
+      after: (scribe, { handle, offset, data_ptr }) => {
+        if (data_ptr !== endOf(place)) return;
+        // How much of it was written.
+        const read = scribe.room(32);
+        scribe.ioctl({
+          name: 'I915_GEM_PREAD',
+          type: 'drm_i915_gem_pread',
+          fields: { handle: handle ?? 0, offset: offset ?? 0n, size: 32n, data_ptr: read },
+        });
+        scribe.add(readStep(read, 32));
+      },
       weight: 2,
     },
     {
@@ -444,6 +456,9 @@ export const gemCalls = (place: Place): CallSpec[] => {
     },
   ];
 };
+
+/** Eight bytes before the memory's end. */
+const endOf = (place: Place): bigint => areaAt(place, 1, 15) + 4088n;
 
 function transfer(): Record<string, Choice[]> {
   return {

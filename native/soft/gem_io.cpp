@@ -5,6 +5,8 @@
 // Changed on purpose: no GTT path; what it would do differently cannot be seen.
 #include <errno.h>
 
+#include <algorithm>
+
 #include "mem/uaccess.h"
 #include "soft/file.h"
 #include "soft/gem_object.h"
@@ -25,6 +27,25 @@ bool access_ok(uint64_t ptr, uint64_t size) {
 
 bool range_overflows(uint64_t start, uint64_t size, uint64_t max) {
   return start >= max || size > max - start;
+}
+
+// To an object that has no pages yet. kernel: shmem_pwrite
+int write_to_file(const Gpu& gpu, PoolPages& pages, const drm_i915_gem_pwrite& args) {
+  uint8_t c;
+  if (gpu.has(Change::pwrite_by_iter)) {
+    const int err = pages.copy_from_user(args.offset, args.data_ptr, args.size);
+    // A write that is short, but not of all, is no fault to a file.
+    return err && !copy_from_user(&c, args.data_ptr, 1) ? -EIO : err;
+  }
+  // Page by page, each of which is looked at before.
+  for (uint64_t done = 0, len; done < args.size; done += len) {
+    const uint64_t at = args.offset + done, user = args.data_ptr + done;
+    len = std::min(args.size - done, 4096 - at % 4096);
+    if (copy_from_user(&c, user, 1) || copy_from_user(&c, user + len - 1, 1) ||
+        pages.copy_from_user(at, user, len))
+      return -EFAULT;
+  }
+  return 0;
 }
 
 }  // namespace
@@ -57,12 +78,12 @@ int ioctl_gem_pwrite(File& file, drm_i915_gem_pwrite& args) {
   GemObject* gem = to_gem(*obj);
   if (!gem) return -EINVAL;  // "pwrite to userptr no longer allowed"
   std::shared_ptr<PoolPages> pages;
-  bool by_iter = false;
+  bool to_file = false;
   {
     int err = 0;
     sync::Guard g(obj->lock);
     if (!gem->has_pages) {
-      by_iter = file.gpu.has(Change::pwrite_by_iter);
+      to_file = true;
       if (gem->madv != I915_MADV_WILLNEED) return -EFAULT;
       pages = gem->backing(&err);
       if (!pages) return err;
@@ -75,10 +96,8 @@ int ioctl_gem_pwrite(File& file, drm_i915_gem_pwrite& args) {
     pages = gem->pin_pages(&err);
     if (!pages) return err;
   }
-  const int err = pages->copy_from_user(args.offset, args.data_ptr, args.size);
-  uint8_t first;
-  // A write that is short, but not of all, is no fault to a file.
-  return err && by_iter && !copy_from_user(&first, args.data_ptr, 1) ? -EIO : err;
+  return to_file ? write_to_file(file.gpu, *pages, args)
+                 : pages->copy_from_user(args.offset, args.data_ptr, args.size);
 }
 
 }  // namespace i915u::soft

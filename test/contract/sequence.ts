@@ -3,6 +3,8 @@
 // words, played on the device under test, each by a player of its own.
 import { onTestFinished } from 'vitest';
 import { buildPlayer, ENDED, here, Player } from '../../lib/match/player.js';
+import type { Scribe } from '../../lib/match/scribe.js';
+import type { Place } from '../../lib/match/uapi.js';
 
 const device = process.env.I915_USERPTR_DEVICE;
 
@@ -18,3 +20,18 @@ export async function played(lines: readonly string[], kernel = ''): Promise<str
 
 /** An answer of which some digits do not matter: they are question marks. */
 export const answer = (text: string): RegExp => new RegExp(`^${text.replaceAll('?', '[0-9a-f]')}$`);
+
+/** Where every player has its memory (native/match/player.h). */
+export const place: Place = {
+  arena: 0x3e00_1000_0000n,
+  arenaSize: 256 << 20,
+  args: 0x3e00_0000_0000n,
+  argsSize: 256 << 10,
+};
+
+/** What the steps of a scribe at that place are answered. */
+export const answersTo = (scribe: Scribe, kernel = ''): Promise<string[]> =>
+  played(
+    scribe.steps.map(({ line }) => line),
+    kernel,
+  );
