@@ -26,6 +26,10 @@ driver. Every answer is compared: what a call returned, its errno, the fields an
 wrote, what a batch wrote, what is left over when all is closed. Sequences are drawn from a seed and
 are deterministic: what is submitted is waited for before its result is looked at.
 
+Between them are races: calls that threads make at the same time. The driver plays each of them --runs
+times; soft plays it under many schedules of a deterministic scheduler, and must be able to come to all
+that the driver came to.
+
 A difference is made as short as it can be and printed as a test for test/contract/. Where the driver
 and soft differ, soft is wrong; what stays different on purpose is in lib/match/differences.ts, and is
 counted. A kernel is compared with soft of the same era: 6.1, 6.12, 7.2 or 7.3.
@@ -43,6 +47,7 @@ Examples:
   i915-userptr match --shard 1/4 --sequences 100000     a quarter of these sequences
   i915-userptr match --kernel soft --soft-break wrong-errno
   i915-userptr match --replay 7:1234                    one sequence again
+  i915-userptr match --replay race:7:12 --runs 1000     one race, more often
 `;
 
 const DEFAULT_SECONDS = 60;
@@ -76,7 +81,7 @@ export function matchCommand(ends: (status: number) => void): Command {
     .option('--shard <i/n>', 'one of n parts of the sequences', parseShard)
     .option('--resume <file>', 'go on from what is in the file, if it is there, and keep it there')
     .option('--runs <n>', `of each race on the driver (${DEFAULT_RUNS}); 0: no races`, runsOption)
-    .option('--replay <seed:index>', 'one sequence, as a difference names it', parseReplay)
+    .option('--replay <seed:index>', 'one sequence or race, as a difference names it', parseReplay)
     .option('--soft-break <name>', 'break soft, to see that it is found', several)
     .option('--json <file>', 'write the result as JSON; - is stdout, and the words go to stderr')
     .option('--quiet', 'no progress: the differences and the verdict')

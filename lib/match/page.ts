@@ -5,7 +5,8 @@ import { Coverage, coverageRows, mergeCounts } from './coverage.js';
 import { deliberate, notDrawn } from './differences.js';
 import { possible } from './generate.js';
 import { maskReasons } from './ops.js';
-import type { KernelResult, MatchResult } from './result.js';
+import { missingPairs } from './races.js';
+import type { KernelResult, MatchResult, RacesResult } from './result.js';
 
 /** Any place: only the names are asked for. */
 const names = () =>
@@ -54,6 +55,7 @@ export function matchingPage(results: readonly MatchResult[]): string {
     ),
     '',
     ...differences(all),
+    ...races(all),
     '## What differs on purpose',
     '',
     ...(deliberate.length
@@ -76,6 +78,57 @@ export function matchingPage(results: readonly MatchResult[]): string {
     ...coverage(all),
   ];
   return `${lines.join('\n')}\n`;
+}
+
+/** Sequences without an order. */
+function races(all: readonly Row[]): string[] {
+  const raced = all.filter(({ kernel }) => kernel.races.races);
+  if (!raced.length) return [];
+  const pairs = mergePairs(raced.map(({ kernel }) => kernel.races.pairs));
+  const missing = missingPairs({ pairs });
+  return [
+    '## Races',
+    '',
+    'Calls that threads make at the same time, over one userptr object. The driver plays each race some',
+    'times, with pauses before one or the other; soft plays it under the schedules of a deterministic',
+    'scheduler, and under more of them where one of the outcomes that the driver showed is missing. An',
+    'outcome that stays missing is a difference. An outcome is all that the calls answered, what the',
+    'memory has afterwards, and what a further execbuf of the same object makes of it.',
+    '',
+    ...table(
+      ['kernel', 'races', 'runs', 'schedules', "the driver's outcomes", "soft's outcomes"],
+      raced.map(({ kernel: { release, races: r } }) => [
+        release,
+        ...[r.races, r.runs, r.schedules, r.driver, r.soft].map(count),
+      ]),
+    ),
+    '',
+    `By the calls that were made at the same time; ${missing.length ? `never raced: ${missing.map((pair) => pair.replace(' | ', ' and ')).join('; ')}` : 'no pair is missing'}.`,
+    '',
+    ...table(
+      ['calls', 'races', "the driver's outcomes", "soft's outcomes"],
+      Object.keys(pairs)
+        .sort()
+        .map((pair) => {
+          const { races: n = 0, driver = 0, soft = 0 } = pairs[pair] ?? {};
+          return [pair.replace(' | ', ' and '), count(n), count(driver), count(soft)];
+        }),
+    ),
+    '',
+  ];
+}
+
+function mergePairs(all: readonly RacesResult['pairs'][]): RacesResult['pairs'] {
+  const merged: RacesResult['pairs'] = {};
+  for (const pairs of all)
+    for (const [pair, counts] of Object.entries(pairs)) {
+      merged[pair] ??= { races: 0, driver: 0, soft: 0 };
+      const to = merged[pair];
+      to.races += counts.races;
+      to.driver += counts.driver;
+      to.soft += counts.soft;
+    }
+  return merged;
 }
 
 const seen = (all: readonly Row[], name: string): number =>

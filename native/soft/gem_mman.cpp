@@ -83,8 +83,8 @@ int64_t map_object(File& file, uint64_t addr, uint64_t len, int prot, int flags,
     obj->has_pages |= obj->madv == I915_MADV_WILLNEED;
     if (obj->has_pages) pages = obj->backing(&err);
   }
-  const int64_t at = pages ? pages->map(addr, len, prot, flags, within)
-                           : map_nothing(addr, len, prot, flags);
+  const int64_t at =
+      pages ? pages->map(addr, len, prot, flags, within) : map_nothing(addr, len, prot, flags);
   if (at >= 0) AddressSpace::current().add_pfnmap(static_cast<uint64_t>(at), len);
   return at;
 }

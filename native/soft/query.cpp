@@ -118,8 +118,7 @@ int query_perf_config(const drm_i915_query_item& item, bool by_uuid) {
                      sizeof(head.flags)))
     return -EFAULT;
   if (head.flags) return -EINVAL;
-  return copy_from_user(head.uuid, item.data_ptr,
-                        by_uuid ? sizeof(head.uuid) : sizeof(head.config))
+  return copy_from_user(head.uuid, item.data_ptr, by_uuid ? sizeof(head.uuid) : sizeof(head.config))
              ? -EFAULT
              : -ENOENT;
 }

@@ -110,9 +110,9 @@ class Syncobj {
   /// The last point whose fence and all before it have signalled.
   uint64_t signalled_point();
   uint64_t last_point();  ///< the last point that was submitted
-  /// A timeline up to `point` (0: all of it), as one fence that signals with it: what is exported of
-  /// a timeline or made a syncobj of stays one. Null: it is no timeline, or has signalled so far and
-  /// is not asked for as a whole (kernel: dma_fence_chain).
+  /// A timeline up to `point` (0: all of it), as one fence that signals with it: what is exported
+  /// of a timeline or made a syncobj of stays one. Null: it is no timeline, or has signalled so far
+  /// and is not asked for as a whole (kernel: dma_fence_chain).
   std::shared_ptr<Fence> chain(uint64_t point);
   /// WAIT_FOR_SUBMIT: waits until find(point) has an answer. 0 or -ETIME.
   int wait_available(uint64_t point, uint64_t deadline);

@@ -428,4 +428,38 @@ TEST(all_outcomes_of_a_race_are_found) {
   CHECK(said.starts_with("error "));
 }
 
+// A store by the CPU, which waits for nothing, may come before the batch's or after all of it.
+TEST(the_outcomes_have_a_call_that_comes_last) {
+  gpu::Emit e(gpu::Gen::gen9);
+  e.store_dword(target_at, 0x11111111);
+  e.batch_end();
+  std::vector<std::string> lines = submit(e.dwords());
+  lines.insert(lines.begin(), "begin 1");
+  lines.back() = "@0 " + lines.back();
+  for (const std::string& line : {format("@1 write %#" PRIx64 " 22222222", arena_at),
+                                  std::string("join 0"), std::string("join 1"), wait_for_batch(),
+                                  format("read %#" PRIx64 " 4", arena_at), std::string("end")})
+    lines.push_back(line);
+  Outcomes outcomes({}, 1);
+  std::string said;
+  CHECK(outcomes.play(lines, 400, &said));
+  CHECK(said.find("|0 11111111\n") != said.npos);
+  CHECK(said.find("|0 22222222\n") != said.npos);
+}
+
+TEST(a_number_may_be_so_much_more_than_a_slot_holds) {
+  Stage s;
+  const auto answers = s.play({
+      map(arena_at, 1),
+      // 1, on every driver.
+      ioctl(DRM_IOCTL_GET_CAP, hex(drm_get_cap{DRM_CAP_TIMESTAMP_MONOTONIC, 0}), 0, "8:8>$3"),
+      format("munmap $3+%#" PRIx64 " 4096", arena_at - 1),
+      format("read %#" PRIx64 " 2", arena_at),
+  });
+  CHECK_EQ(answers[2], "0");
+  CHECK_EQ(answers[3], "-14");
+  CHECK(s.error("munmap $3+x 4096").starts_with("error "));
+  CHECK(s.error("munmap $+1 4096").starts_with("error "));
+}
+
 }  // namespace i915u::match
