@@ -200,6 +200,8 @@ export class Player {
       this.#asked = undefined;
       return;
     }
+    // That it goes on.
+    if (line.startsWith('schedules ')) return;
     const [first] = this.#pending;
     // A player that has found a hang says so and ends.
     if (line.startsWith('hang ') || line.startsWith('error ')) this.#why = line;

@@ -153,14 +153,9 @@ const calls = {
   'mprotect none': (s: Stage, r: Racer) => callStep('mprotect', [part(s, r), length(r), 0]),
   'mprotect read': (s: Stage, r: Racer) =>
     callStep('mprotect', [part(s, r), length(r), c('PROT_READ')]),
+  // One page: of several mappings at once, as mlock and mprotect make them, it is Linux's version.
   mremap: (s: Stage, r: Racer) =>
-    callStep('mremap', [
-      part(s, r),
-      length(r),
-      length(r),
-      MOVE,
-      s.at + BigInt((BEYOND + r.page) * PAGE),
-    ]),
+    callStep('mremap', [part(s, r), PAGE, PAGE, MOVE, s.at + BigInt((BEYOND + r.page) * PAGE)]),
   'madvise DONTNEED': (s: Stage, r: Racer) =>
     callStep('madvise', [part(s, r), length(r), c('MADV_DONTNEED')]),
   // Whether the pages go is the kernel's choice; that they are not lost is not.

@@ -204,7 +204,10 @@ int play_outcomes(const Options& o) {
     lines.push_back(line);
     if (line != "end") continue;
     std::string said;
-    const bool ok = outcomes.play(lines, o.outcomes, &said);
+    const bool ok = outcomes.play(lines, o.outcomes, &said, [](uint32_t n) {
+      const std::string text = "schedules " + std::to_string(n) + "\n";
+      write_all(text.data(), text.size());
+    });
     if (!write_all(said.data(), said.size())) return cannot_run;
     if (!ok) return bad_usage;
     lines.clear();

@@ -103,7 +103,8 @@ std::string Outcomes::play_once(const std::vector<std::string>& lines, std::stri
   return answers;
 }
 
-bool Outcomes::play(const std::vector<std::string>& lines, uint32_t schedules, std::string* said) {
+bool Outcomes::play(const std::vector<std::string>& lines, uint32_t schedules, std::string* said,
+                    const Tick& tick) {
   std::string error;
   std::map<std::string, uint32_t> found;
   // With the threads of the system: what is made once in a process is made here, and not in the
@@ -118,6 +119,7 @@ bool Outcomes::play(const std::vector<std::string>& lines, uint32_t schedules, s
     const auto end = scheduler.run([&] { answers = play_once(lines, &error); }, chance);
     if (end != FiberScheduler::End::ended) error = "error " + scheduler.what();
     found[answers]++;
+    if (tick && i % 256 == 255) tick(i + 1);
   }
   if (!error.empty()) {
     if (error.back() != '\n') error += '\n';

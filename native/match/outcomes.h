@@ -8,6 +8,7 @@
 // the end of the process.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -24,8 +25,10 @@ class Outcomes {
 
   /// `lines` from begin to end. *said: a line for each outcome, "outcome SCHEDULES
   /// ANSWER|ANSWER...", the most frequent first, and then "end ID". False: an error line is all
-  /// there is.
-  bool play(const std::vector<std::string>& lines, uint32_t schedules, std::string* said);
+  /// there is. `tick` is called with how many schedules there were, now and then.
+  using Tick = std::function<void(uint32_t)>;
+  bool play(const std::vector<std::string>& lines, uint32_t schedules, std::string* said,
+            const Tick& tick = {});
 
  private:
   /// The answers, one after the other; empty with *error when a line makes no sense.
