@@ -7,7 +7,8 @@ import { itemsOf, sequenceOf, stepsOf } from './generate.js';
 import type { Step } from './ops.js';
 import { type MatchOptions, type Replay, replayText, shardIndex } from './options.js';
 import type { Played, Player } from './player.js';
-import { Races, raceSignature, type StartOutcomes } from './races.js';
+import type { Race } from './race.js';
+import { type RaceFound, Races, raceSignature, type StartOutcomes } from './races.js';
 import { emptyRaces, type FoundDifference, type KernelResult } from './result.js';
 import { shortest } from './shrink.js';
 import type { Item } from './spec.js';
@@ -168,8 +169,9 @@ export class Matcher {
     const { races } = this.result;
     if (!this.#options.runs) return;
     while (races.next < Math.floor(sequences / RACE_EVERY) && !over()) {
+      const counted = races.races;
       await this.#race(this.#options.seed, shardIndex(this.#options.shard, races.next));
-      races.next++;
+      if (races.races > counted) races.next++;
       this.#tick('races');
     }
   }
@@ -178,13 +180,28 @@ export class Matcher {
     const begun = performance.now();
     const by = begun + 3 * this.#shrinkBound;
     const stop = () => performance.now() > by || Boolean(this.#hooks.signal?.aborted);
-    const found = await this.#races.play(this.#races.race(seed, index), this.#options.runs, stop);
+    const found = await this.#raced(this.#races.race(seed, index), stop);
     this.result.races.seconds += (performance.now() - begun) / 1000;
     if (!found) return;
     const signature = raceSignature(found);
     if (this.#again(signature)) return;
     const { difference, stable, lines, names } = found;
     this.#report(signature, replayText(seed, index, true), difference, stable, lines, names);
+  }
+
+  /** Many schedules take a while: who is interrupted does not wait for them. */
+  async #raced(race: Race, stop: () => boolean): Promise<RaceFound | undefined> {
+    const { signal } = this.#hooks;
+    const end = () => void this.#races.end();
+    signal?.addEventListener('abort', end);
+    try {
+      return await this.#races.play(race, this.#options.runs, stop);
+    } catch (e) {
+      if (signal?.aborted) return undefined;
+      throw e;
+    } finally {
+      signal?.removeEventListener('abort', end);
+    }
   }
 
   get #shrinkBound(): number {

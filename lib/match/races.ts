@@ -12,7 +12,9 @@ import type { RacesResult } from './result.js';
 import { shortest } from './shrink.js';
 
 /** Soft under so many schedules: more are only asked for where an outcome is missing. */
-export const SCHEDULES = [100, 2000, 30_000] as const;
+export const SCHEDULES = [100, 2000, 20_000] as const;
+/** So many for what is missing already, when it is looked for once more. */
+const AGAIN_SCHEDULES = SCHEDULES.slice(0, 2);
 /** Starts a player of outcomes. */
 export type StartOutcomes = (schedules: number) => Promise<Player>;
 
@@ -67,7 +69,7 @@ export class Races {
    * `stop` ends the search for a shorter one.
    */
   async play(race: Race, runs: number, stop: () => boolean): Promise<RaceFound | undefined> {
-    const { driver, soft, missing } = await this.#compare(race, runs, true);
+    const { driver, soft, missing } = await this.#compare(race, runs, SCHEDULES, true);
     this.#result.races++;
     this.#result.driver += driver.size;
     this.#result.soft += soft.size;
@@ -79,7 +81,7 @@ export class Races {
       counts.soft += soft.size;
     }
     if (missing === undefined) return undefined;
-    const again = (shorter: Race) => this.#compare(shorter, AGAIN * runs, false);
+    const again = (shorter: Race) => this.#compare(shorter, AGAIN * runs, AGAIN_SCHEDULES, false);
     let stable = false;
     for (let i = 0; i < SHRINK_ASKED && !stable && !stop(); i++)
       stable = (await again(race)).missing !== undefined;
@@ -101,12 +103,12 @@ export class Races {
     return this.#found(best, last.soft, last.missing, stable);
   }
 
-  async #compare(race: Race, runs: number, counted: boolean) {
+  async #compare(race: Race, runs: number, most: readonly number[], counted: boolean) {
     const heat = heatOf(this.#driver.place, race);
     const driver = await this.#onDriver(heat, runs, counted);
     let soft: ReadonlySet<Outcome> = new Set();
     let missing: Outcome | undefined;
-    for (const schedules of SCHEDULES) {
+    for (const schedules of most) {
       soft = await this.#onSoft(heat, schedules, counted);
       missing = [...driver].find((outcome) => !soft.has(outcome));
       if (missing === undefined) break;

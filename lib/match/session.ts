@@ -2,6 +2,7 @@
 // A match from its options: the players, the machines, kernel after kernel.
 import { parseKmsg } from '../kernel/kmsg.js';
 import { SplatDetector } from '../kernel/splat.js';
+import { count } from '../report/units.js';
 import { commandText } from '../stress/assemble.js';
 import { exitStatus } from '../stress/result.js';
 import { VmError } from '../vm/error.js';
@@ -179,9 +180,11 @@ function assemble(
 ): MatchResult {
   const differences = kernels.reduce((sum, k) => sum + k.differences.length, 0);
   const calls = kernels.reduce((sum, k) => sum + k.calls, 0);
-  const verdict = differences ? 'fail' : calls ? 'pass' : 'error';
+  const races = kernels.reduce((sum, k) => sum + k.races.races, 0);
+  const verdict = differences ? 'fail' : calls || races ? 'pass' : 'error';
   const parts = [
-    `${calls.toLocaleString('en-US')} calls compared`,
+    `${count(calls)} calls compared`,
+    races && `${count(races)} races`,
     differences ? `${differences} differences` : 'no difference',
     interrupted && 'interrupted',
   ].filter(Boolean);

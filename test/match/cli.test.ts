@@ -53,6 +53,26 @@ describe('i915-userptr match', { timeout: 3 * MINUTE }, () => {
     );
   });
 
+  test('races are played between the sequences, and alone', async () => {
+    const args = ['--kernel', 'soft', '--seed', '1'];
+    const { result } = await match(...args, '--sequences', '200');
+    const [kernel] = result.kernels;
+    expect(kernel?.races).toMatchObject({ next: 5, races: 5, runs: 100 });
+    expect(kernel?.races.soft).toBeGreaterThanOrEqual(kernel?.races.driver ?? Infinity);
+    const none = await match(...args, '--sequences', '50', '--runs', '0');
+    expect(none.result.kernels[0]?.races.races).toBe(0);
+    const one = await match(...args, '--replay', 'race:1:3', '--runs', '7');
+    expect(one.result.kernels[0]).toMatchObject({ calls: 0, races: { races: 1, runs: 7 } });
+    expect(one.status).toBe(0);
+  });
+
+  test('a race that a broken one cannot win is a difference', async () => {
+    const args = ['--kernel', 'soft', '--soft-break', 'wrong-errno', '--replay', 'race:1:394'];
+    const { status, result } = await match(...args);
+    expect(status).toBe(1);
+    expect(result.kernels[0]?.differences[0]).toMatchObject({ call: 'race', stable: true });
+  });
+
   test('it goes on from where it was', async () => {
     const dir = mkdtempSync(join(tmpdir(), 'match-'));
     onTestFinished(() => rmSync(dir, { recursive: true }));

@@ -109,7 +109,7 @@ describe('races', () => {
 
   test('that come to what soft cannot, under more schedules either, are a difference', async () => {
     const { found, asked } = await played(['--wrong', 'join 1']);
-    expect(asked).toEqual([100, 2000, 30_000]);
+    expect(asked).toEqual([100, 2000, 20_000]);
     expect(found).toMatchObject({
       stable: true,
       difference: { call: 'race', driver: '-22' },
