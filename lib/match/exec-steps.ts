@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 // What an execbuf is made of, call by call: its objects, its batch, itself, the wait, and a look at
 // all that it may have written.
-import { Batch } from '../batch/batch.js';
+import { type Address, Batch } from '../batch/batch.js';
 import { constant } from '../native.js';
 import { kindsOf } from './choices.js';
-import type { Exec, Target } from './exec.js';
+import type { Exec, Extra, Store, Target } from './exec.js';
 import { areaAt, corner, files, MIB, PAGE, pagesOf, slots } from './layout.js';
 import { areaOf } from './objects.js';
 import { callStep, type Mask, readStep, sumStep, writeStep } from './ops.js';
@@ -52,39 +52,129 @@ const addressOf = (t: Target): bigint => (t.where === 'other' ? t.address.value 
 /** Bit 47 repeated above it. */
 const canonical = (address: bigint): bigint => BigInt.asUintN(64, BigInt.asIntN(48, address));
 
+/** On which engine it runs: what it does there is no other engine's. 0 where a context says. */
+const ringOf = (x: Exec): number => (x.context.value === 0 ? Number(x.engine.value & 0x3fn) : 0);
+const RENDER = 1;
+const VIDEO = 2;
+const COPY = 3;
+const VIDEO_ENHANCE = 4;
+/** The first general purpose register of an engine. */
+const gprOf: Readonly<Record<number, number>> = {
+  [RENDER]: 0x2600,
+  [VIDEO]: 0x1_2600,
+  [COPY]: 0x2_2600,
+  [VIDEO_ENHANCE]: 0x1_a600,
+};
+const MI_NOOP = 0;
+const MI_STORE_DWORD = 0x1000_0002;
+const MI_LOAD_REGISTER_IMM = 0x1100_0001;
+const MI_BATCH_BUFFER_START = 0x1880_0101;
+const SECOND_LEVEL = 1 << 22;
+
 function batchOf(x: Exec, at: number): { bytes: Uint8Array; relocs: Reloc[] } {
   const batch = new Batch(GEN);
   const relocs: Reloc[] = [];
   for (let i = 0; i < at / 4; i++) batch.noop();
-  const ring = Number(x.engine.value & 0x3fn);
   for (const [i, t] of x.targets.entries()) {
+    // Of an object that moves, or of whose size nothing is known, the first page.
+    const pages = x.file || t.where === 'relocated' ? 1 : pagesOf(t.slot);
+    if (!t.write || (t.where !== 'relocated' && !isPinned(t))) continue;
+    const place = (delta: number) =>
+      t.where === 'relocated' ? { object: i + 1, delta } : canonical(addressOf(t) + BigInt(delta));
     for (const s of t.stores) {
-      // Of an object that moves, or of whose size nothing is known, the first page.
-      const pages = x.file || t.where === 'relocated' ? 1 : pagesOf(t.slot);
-      if (s.page >= pages || !t.write) continue;
-      const delta = s.page * PAGE + (s.what === 'dword' ? s.edge : s.edge & ~7);
-      const to =
-        t.where === 'relocated'
-          ? { object: i + 1, delta }
-          : isPinned(t)
-            ? canonical(addressOf(t) + BigInt(delta))
-            : undefined;
-      if (to === undefined) continue;
+      if (s.page >= pages) continue;
       const before = batch.relocations.length;
-      if (s.what === 'dword') batch.storeDword(to, s.value);
-      else if (s.what === 'qword') batch.storeQword(to, BigInt(s.value) * 0x1_0000_0001n);
-      else if (s.what === 'flush' && ring >= 2)
-        batch.flushDw({ write: 'immediate', to, value: BigInt(s.value) });
-      else if (s.what === 'register' && ring < 2) {
-        // A general purpose register of the render engine.
-        batch.loadRegisterImm(0x2600, s.value);
-        batch.storeRegisterMem(0x2600, to);
-      } else batch.storeDword(to, s.value);
+      addStore(batch, ringOf(x), s, pages, place);
       for (const r of batch.relocations.slice(before))
         relocs.push({ offset: Number(r.offset), delta: r.delta ?? 0, target: i, write: true });
     }
   }
-  return { bytes: batch.end().bytes(), relocs };
+  if (ringOf(x) === COPY) addExtra(batch, x.extra.value);
+  const ends = ringOf(x) !== COPY || x.extra.value !== 'no end';
+  return { bytes: (ends ? batch.end() : batch).bytes(), relocs };
+}
+
+function addStore(
+  batch: Batch,
+  ring: number,
+  s: Store,
+  pages: number,
+  place: (delta: number) => Address,
+): void {
+  const delta = s.page * PAGE + (s.what === 'dword' ? s.edge : s.edge & ~7);
+  const to = place(delta);
+  const immediate = { write: 'immediate', to, value: BigInt(s.value) } as const;
+  const gpr = gprOf[ring];
+  // A row of 64 bytes, or one in each of two pages.
+  const size = { width: 16, height: Math.min(1 + (s.value & 1), pages - s.page) };
+  const row = s.edge & ~63;
+  const surface = { at: place(s.page * PAGE + row), pitch: PAGE };
+  const source = { at: place((row + 128) % PAGE), pitch: PAGE };
+  switch (s.what) {
+    case 'qword':
+      batch.storeQword(to, BigInt(s.value) * 0x1_0000_0001n);
+      return;
+    case 'flush':
+      if (ring < VIDEO) break;
+      batch.flushDw(immediate);
+      return;
+    case 'pipe control':
+      if (ring !== RENDER) break;
+      batch.pipeControl(c('PIPE_CONTROL_CS_STALL'), immediate);
+      return;
+    case 'register':
+      if (gpr === undefined) break;
+      batch.loadRegisterImm(gpr, s.value);
+      batch.storeRegisterMem(gpr, to);
+      return;
+    case 'load':
+      if (gpr === undefined) break;
+      batch.loadRegisterMem(gpr, place(s.edge & ~3));
+      batch.storeRegisterMem(gpr, to);
+      return;
+    case 'fill':
+      if (ring !== COPY) break;
+      batch.colorBlt(surface, size, s.value);
+      return;
+    case 'copy':
+      if (ring !== COPY) break;
+      batch.srcCopyBlt(surface, source, size);
+      return;
+    case 'fast copy':
+      // It knows no other addresses.
+      if (ring !== COPY || (typeof surface.at === 'bigint' && surface.at % 64n)) break;
+      batch.fastCopyBlt(surface, source, size);
+      return;
+  }
+  batch.storeDword(to, s.value);
+}
+
+function addExtra(batch: Batch, extra: Extra): void {
+  const gpr = gprOf[COPY] as number;
+  switch (extra) {
+    case 'register':
+      batch.raw(MI_LOAD_REGISTER_IMM + 2, gpr + 8, 1, gpr + 12, 2);
+      return;
+    case 'other register':
+      batch.raw(MI_LOAD_REGISTER_IMM + 2, gpr + 8, 1, 0x2_2244, 2);
+      return;
+    case '3D':
+      batch.raw(0x7a00_0004, 0, 0, 0, 0, 0);
+      return;
+    case 'unknown':
+      // As long as an MI command says that it is.
+      batch.raw(0x1b00_0001, MI_NOOP, MI_NOOP);
+      return;
+    case 'beyond':
+      batch.raw(MI_STORE_DWORD + 0x3f0);
+      return;
+    case 'jump out':
+      batch.raw(MI_BATCH_BUFFER_START, 0x7000_0000, 0);
+      return;
+    case 'second level':
+      batch.raw((MI_BATCH_BUFFER_START | SECOND_LEVEL) >>> 0, Number(BATCH_HOME), 0);
+      return;
+  }
 }
 
 export function execSteps(place: Place, x: Exec): Item {
@@ -134,6 +224,7 @@ export function execSteps(place: Place, x: Exec): Item {
     x.start,
     x.misc,
     ...(relocs.length ? [x.reloc, { kind: 'relocated', bad: false }] : []),
+    ...(ringOf(x) === COPY ? [x.extra] : []),
     ...(x.userBatch ? [{ kind: 'batch in user memory', bad: false }] : []),
     ...targets.flatMap((t) => [
       ...(t.where === 'other' ? [t.address] : []),

@@ -33,17 +33,31 @@ const engines: Choice<bigint>[] = [
 
 const engineNames = ['render', 'render', 'video', 'copy', 'video enhance'];
 
+/** The copy engine's. */
+type Blit = 'fill' | 'copy' | 'fast copy';
+
 /** What a batch does to one place. */
 export interface Store {
   page: number;
   edge: number;
-  what: 'dword' | 'qword' | 'register' | 'flush';
+  what: 'dword' | 'qword' | 'register' | 'flush' | 'load' | 'pipe control' | Blit;
   value: number;
 }
 const store: Arbitrary<Store> = fc.record({
   page: fc.constantFrom(0, 1, 3, 15, 511),
-  edge: fc.constantFrom(0, 4, 64, 2044, 4088, 4092),
-  what: fc.constantFrom('dword', 'qword', 'dword', 'flush', 'register'),
+  edge: fc.constantFrom(0, 4, 64, 2044, 4032, 4088, 4092),
+  what: fc.constantFrom<Store['what'][]>(
+    'dword',
+    'qword',
+    'dword',
+    'flush',
+    'register',
+    'load',
+    'pipe control',
+    'copy',
+    'fill',
+    'fast copy',
+  ),
   value: fc.integer({ min: 1, max: 0xffff_ffff }),
 });
 
@@ -125,6 +139,29 @@ const execFlags: Choice<bigint>[] = [
   bad('unknown flag', unknownBits((1 << 22) - 1, 64)),
 ];
 
+/** What the driver's command parser looks at in batches for the copy engine. */
+export type Extra =
+  | 'none'
+  | 'register'
+  | 'other register'
+  | 'no end'
+  | '3D'
+  | 'unknown'
+  | 'beyond'
+  | 'jump out'
+  | 'second level';
+const extras: Choice<Extra>[] = [
+  good<Extra>('none', '', 12),
+  good<Extra>('register', 'copy engine register', 1),
+  bad<Extra>('other register', 'other register'),
+  bad<Extra>('no end of the batch', 'no end'),
+  bad<Extra>('3D command', '3D'),
+  good<Extra>('unknown', 'unknown command', 1),
+  bad<Extra>('command beyond the batch', 'beyond'),
+  bad<Extra>('jump out of the batch', 'jump out'),
+  bad<Extra>('second level batch', 'second level'),
+];
+
 type Fence = 'none' | 'out' | 'in' | 'submit' | 'array' | 'timeline';
 const fences: Choice<Fence>[] = [
   good<Fence>('none', '', 16),
@@ -201,6 +238,7 @@ export const execKinds: readonly string[] = kindNames([
   starts,
   misc,
   relocs,
+  extras,
   anyContext,
   [good('x', 'relocated'), good('x', 'batch in user memory')],
 ] as never);
@@ -222,6 +260,7 @@ export function execItem(place: Place): Arbitrary<Item> {
       start: choose(starts),
       misc: choose(misc),
       reloc: choose(relocs),
+      extra: choose(extras),
       wr: fc.boolean(),
       userBatch: fc.constantFrom(false, false, false, true),
       pinBatch: fc.boolean(),
@@ -240,6 +279,7 @@ export interface Exec {
   start: Chosen<{ start: number; length: number }>;
   misc: Chosen<Record<string, number | bigint>>;
   reloc: Chosen<RelocHow>;
+  extra: Chosen<Extra>;
   wr: boolean;
   userBatch: boolean;
   pinBatch: boolean;
@@ -271,6 +311,7 @@ export const plainExec = (slot: number, stores: readonly Store[], engine = 1n): 
   start: plain({ start: 0, length: 0 }),
   misc: plain({}),
   reloc: plain<RelocHow>('right'),
+  extra: plain<Extra>('none'),
   wr: false,
   userBatch: false,
   pinBatch: false,

@@ -7,9 +7,9 @@
 // invalidate either makes that check fail or finds the fence and waits for it.
 // Stubs: no error capture (EXEC_OBJECT_CAPTURE is accepted), no parallel submission.
 // Changed on purpose: objects are locked in the order of their addresses, all at once, where the
-// driver backs off (ww_mutex). What has to be waited for is waited for with nothing locked. No
-// command parser: on generation 9 the driver runs a checked copy of what is submitted to bcs0, so
-// that a batch which the CPU changes while it runs goes on there unchanged, but not here.
+// driver backs off (ww_mutex). What has to be waited for is waited for with nothing locked. On bcs0
+// what is submitted is checked (cmd_parser.h), as on every generation 9; there the driver runs a
+// copy of it, so that a batch which the CPU changes while it runs goes on unchanged, but not here.
 #include "soft/execbuf.h"
 
 #include <unistd.h>
@@ -21,6 +21,7 @@
 #include <new>
 
 #include "mem/uaccess.h"
+#include "soft/cmd_parser.h"
 #include "soft/device.h"
 #include "soft/execbuf_impl.h"
 #include "soft/strategies/strategy.h"
@@ -196,6 +197,28 @@ int ExecBuffer::submit(int* out_fd) {
   return err;
 }
 
+// kernel: eb_parse
+int ExecBuffer::parse() const {
+  if (ce_->engine.id != bcs0) return 0;
+  const Entry& batch = args_.flags & I915_EXEC_BATCH_FIRST ? entries_.front() : entries_.back();
+  const uint64_t start = args_.batch_start_offset;
+  const uint64_t length = args_.batch_len ? args_.batch_len : batch.object->size - start;
+  uint32_t window[256];  // from this dword on
+  uint64_t from = UINT64_MAX;
+  return check_commands(
+      canonical_addr(batch.vma->start + start), length, [&](uint64_t at, uint32_t* dword) {
+        if (at / std::size(window) != from) {
+          from = UINT64_MAX;
+          const uint64_t offset = start + at / std::size(window) * sizeof(window);
+          const uint64_t len = std::min<uint64_t>(sizeof(window), batch.object->size - offset);
+          if (!batch.vma->pages->read(offset, window, len)) return false;
+          from = at / std::size(window);
+        }
+        *dword = window[at % std::size(window)];
+        return true;
+      });
+}
+
 int ExecBuffer::run() {
   if (args_.flags & I915_EXEC_SECURE) return -EPERM;  // no master on a render node
   if (args_.flags & I915_EXEC_USE_EXTENSIONS) {
@@ -219,6 +242,7 @@ int ExecBuffer::run() {
     has_reloc_ = false;
     return err;
   }
+  if ((err = parse())) return err;
 
   int out_fd = -1;
   err = submit(&out_fd);

@@ -54,6 +54,7 @@ class ExecBuffer {
   int check_entry(Entry& e) const;
   int check_batch();
   bool is_batch(size_t i) const;
+  int parse() const;
   int submit(int* out_fd);
   int move_to_gpu(const std::shared_ptr<Request>& rq);
   int userptr_init();
