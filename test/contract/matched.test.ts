@@ -249,3 +249,74 @@ test(
     expect((await answersTo(scribe)).at(-1)).toBe('0 0500000000000000');
   },
 );
+
+// i915_cmd_parser.c, intel_engine_cmd_parser(), gen9_blt_cmds and gen9_blt_regs.
+test(
+  "what generation 9's copy engine may not do is refused, and nothing of it is done",
+  BOUND,
+  async () => {
+    const target = 0x100_0000n;
+    const store = () => new Batch(90).storeDword(target, 0x77);
+    const commands: readonly [number, Uint8Array][] = [
+      // Its own general purpose register, and another one.
+      [0, store().loadRegisterImm(0x2_2600, 1).end().bytes()],
+      [-13, store().loadRegisterImm(0x2_2244, 1).end().bytes()],
+      [-13, store().loadRegisterImm(0x2600, 1).end().bytes()],
+      // No end, a 3D command, a jump out of the batch, one to a second level.
+      [-22, store().noop().bytes()],
+      [-22, store().raw(0x7a00_0004, 0, 0, 0, 0, 0).end().bytes()],
+      [-22, store().raw(0x1880_0101, 0, 0).end().bytes()],
+      [-13, store().raw(0x18c0_0101, 0, 0).end().bytes()],
+      // Of no known opcode: as long as it says.
+      [0, store().raw(0x1b00_0001, 0, 0).end().bytes()],
+    ];
+    const scribe = new Scribe(place);
+    const results: number[] = [];
+    create(scribe, object);
+    const words = new Set<number>();
+    for (const [, bytes] of commands) {
+      create(scribe, batch);
+      scribe.ioctl({
+        name: 'I915_GEM_PWRITE',
+        type: 'drm_i915_gem_pwrite',
+        fields: { handle: batch, size: bytes.length, data_ptr: scribe.data([bytes]) },
+      });
+      const list = scribe.data([
+        {
+          type: 'drm_i915_gem_exec_object2',
+          fields: { handle: object, offset: target, flags: EXEC_OBJECT_PINNED | 4n },
+        },
+        {
+          type: 'drm_i915_gem_exec_object2',
+          fields: { handle: batch, offset: 0x800_0000n, flags: EXEC_OBJECT_PINNED },
+        },
+      ]);
+      results.push(scribe.steps.length);
+      scribe.ioctl({
+        name: 'I915_GEM_EXECBUFFER2',
+        type: 'drm_i915_gem_execbuffer2',
+        fields: { buffers_ptr: list, buffer_count: 2, flags: 3n },
+      });
+      // What it stored; and nothing of that is left for the next one.
+      const room = scribe.room(8);
+      words.add(scribe.steps.length + 1);
+      scribe.ioctl({
+        name: 'I915_GEM_PREAD',
+        type: 'drm_i915_gem_pread',
+        fields: { handle: object, size: 4n, data_ptr: room },
+      });
+      scribe.add(readStep(room, 4));
+      scribe.ioctl({
+        name: 'I915_GEM_PWRITE',
+        type: 'drm_i915_gem_pwrite',
+        fields: { handle: object, size: 4n, data_ptr: scribe.room(8) },
+      });
+      scribe.ioctl({ name: 'GEM_CLOSE', type: 'drm_gem_close', fields: { handle: batch } });
+    }
+    const answers = await answersTo(scribe);
+    expect(results.map((at) => resultOf(answers[at]))).toEqual(commands.map(([result]) => result));
+    expect([...words].map((at) => answers[at])).toEqual(
+      commands.map(([result]) => (result ? '0 00000000' : '0 77000000')),
+    );
+  },
+);
