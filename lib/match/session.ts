@@ -120,6 +120,8 @@ async function matchKernel(
       await new Matcher(pair, { ...options, seconds }, result, hooks).run();
       return;
     } catch (e) {
+      // Stopped: what was compared until then counts.
+      if (result && hooks.signal?.aborted) return;
       // The machine is gone, and the sequence that it went with is among the differences.
       if (!result || boot === MAX_BOOTS || hooks.signal?.aborted) throw e;
       notes.push(e instanceof Error ? e.message : String(e));

@@ -15,8 +15,9 @@
 #error "uaccess: only x86-64 is implemented"
 #endif
 
-// size_t i915u_copy(dst, src, len): rcx counts down while the string instruction runs, also when it
-// stops at a fault in the middle.
+// size_t i915u_copy(dst, src, len): rcx counts down while a string instruction runs, also when it
+// stops at a fault in the middle. First words, as emulators go through these one by one; what is
+// left of a word at the fault, then the rest, by bytes.
 // int i915u_load/store(addr, value): 0 or -EFAULT.
 asm(R"(
   .pushsection .text
@@ -40,6 +41,12 @@ asm(R"(
 
   I915U_FN i915u_copy
     movq %rdx, %rcx
+    shrq $3, %rcx
+    andl $7, %edx
+  I915U_LABEL i915u_copy_word_fault
+    rep movsq
+  I915U_LABEL i915u_copy_word_fixup
+    leaq (%rdx, %rcx, 8), %rcx
   I915U_LABEL i915u_copy_fault
     rep movsb
   I915U_LABEL i915u_copy_fixup
@@ -102,9 +109,9 @@ HIDDEN int i915u_load8(uint64_t addr, uint64_t* v);
 HIDDEN int i915u_store4(uint64_t addr, uint32_t v);
 HIDDEN int i915u_store8(uint64_t addr, uint64_t v);
 HIDDEN int i915u_touch(uint64_t addr);
-HIDDEN extern const char i915u_copy_fault[], i915u_copy_fixup[], i915u_load4_fault[],
-    i915u_load8_fault[], i915u_store4_fault[], i915u_store8_fault[], i915u_touch_fault[],
-    i915u_efault[];
+HIDDEN extern const char i915u_copy_word_fault[], i915u_copy_word_fixup[], i915u_copy_fault[],
+    i915u_copy_fixup[], i915u_load4_fault[], i915u_load8_fault[], i915u_store4_fault[],
+    i915u_store8_fault[], i915u_touch_fault[], i915u_efault[];
 }
 static_assert(EFAULT == 14, "i915u_efault returns it");
 
@@ -116,9 +123,13 @@ constexpr uint64_t task_size = 0x7ffffffff000;  // TASK_SIZE_MAX with four-level
 const struct {
   const char *fault, *fixup;
 } exception_table[] = {
-    {i915u_copy_fault, i915u_copy_fixup}, {i915u_load4_fault, i915u_efault},
-    {i915u_load8_fault, i915u_efault},    {i915u_store4_fault, i915u_efault},
-    {i915u_store8_fault, i915u_efault},   {i915u_touch_fault, i915u_efault},
+    {i915u_copy_word_fault, i915u_copy_word_fixup},
+    {i915u_copy_fault, i915u_copy_fixup},
+    {i915u_load4_fault, i915u_efault},
+    {i915u_load8_fault, i915u_efault},
+    {i915u_store4_fault, i915u_efault},
+    {i915u_store8_fault, i915u_efault},
+    {i915u_touch_fault, i915u_efault},
 };
 
 struct sigaction previous_segv, previous_bus;
