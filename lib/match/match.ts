@@ -5,7 +5,7 @@ import { type Compared, compare, type Difference, signatureOf } from './compare.
 import { Coverage } from './coverage.js';
 import { itemsOf, sequenceOf, stepsOf } from './generate.js';
 import type { Step } from './ops.js';
-import { type MatchOptions, type Replay, replayText, shardIndex } from './options.js';
+import { type MatchOptions, parseReplay, type Replay, replayText, shardIndex } from './options.js';
 import type { Played, Player } from './player.js';
 import type { Race } from './race.js';
 import { type RaceFound, Races, raceSignature, type StartOutcomes } from './races.js';
@@ -126,6 +126,7 @@ export class Matcher {
 
   async #all(): Promise<void> {
     const { options, result } = { options: this.#options, result: this.result };
+    await this.#lookAgain();
     const until = options.seconds === undefined ? Infinity : this.#begun + options.seconds * 1000;
     const last = options.sequences ?? Infinity;
     const over = () =>
@@ -162,6 +163,25 @@ export class Matcher {
     const late = () => Boolean(this.#hooks.signal?.aborted) || performance.now() >= until;
     await this.#raceUpTo(result.next, late);
     if (!this.#hooks.signal?.aborted) await this.#look();
+  }
+
+  /** What a match that is gone on with had found, and what is mended since. */
+  async #lookAgain(): Promise<void> {
+    const { result } = this;
+    for (const known of [...result.differences]) {
+      if (known.call === LEAKS) continue;
+      this.#tick(`looking again for ${known.signature}`);
+      const { seed, index, race } = parseReplay(known.replay);
+      const { compared } = race
+        ? { compared: undefined }
+        : await this.#outcome(this.#sequence(index, seed));
+      const differs = compared
+        ? Boolean(compared.difference)
+        : await this.#races.differs(this.#races.race(seed, index), this.#options.runs);
+      if (differs) continue;
+      result.differences = result.differences.filter((d) => d !== known);
+      result.notes.push(`not found again: ${known.signature}, ${known.replay}`);
+    }
   }
 
   /** The races that go with so many sequences. */

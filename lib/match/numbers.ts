@@ -5,7 +5,7 @@ import fc, { type Arbitrary } from 'fast-check';
 import { ioctlLine, type Mask } from './ops.js';
 import { maskOf } from './scribe.js';
 import { gpuFile, type Item } from './spec.js';
-import { type Place, requestNumber, requestOf, sizeOf } from './uapi.js';
+import { type Place, requestNumber, requestOf } from './uapi.js';
 
 /** Letters that no layer above the driver takes for its own: it answers for them. */
 const letters = ['e', 'D', 'c', 'r'].map((l) => l.charCodeAt(0));
@@ -13,11 +13,11 @@ const DRM = 'd'.charCodeAt(0);
 export const NUMBER = 'any number';
 export const numberKinds = ['DRM', 'another type'];
 
-/** What a number's right struct tells that is not compared, where so much of it is there. */
+/** What a number's right struct tells that is not compared, as much of it as is there. */
 function masksOf(type: number, nr: number, size: number): Mask[] {
-  const aperture = 'drm_i915_gem_get_aperture';
-  const is = type === DRM && nr === requestNumber(requestOf('I915_GEM_GET_APERTURE'));
-  return is && size >= sizeOf(aperture) ? [maskOf(aperture, 'aper_available_size', 'memory')] : [];
+  if (type !== DRM || nr !== requestNumber(requestOf('I915_GEM_GET_APERTURE'))) return [];
+  const mask = maskOf('drm_i915_gem_get_aperture', 'aper_available_size', 'memory');
+  return size > mask.at ? [{ ...mask, length: Math.min(mask.length, size - mask.at) }] : [];
 }
 
 export const numberItem = (place: Place): Arbitrary<Item> =>

@@ -64,6 +64,11 @@ export class Races {
     this.#soft.clear();
   }
 
+  /** Does a race still come to what soft cannot? Is not counted. */
+  async differs(race: Race, runs: number): Promise<boolean> {
+    return (await this.#compare(race, AGAIN * runs, SCHEDULES, false)).missing !== undefined;
+  }
+
   /**
    * Plays a race `runs` times and counts it. Undefined: soft can do all that the driver did.
    * `stop` ends the search for a shorter one.

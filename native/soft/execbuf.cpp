@@ -185,7 +185,8 @@ int ExecBuffer::submit(int* out_fd) {
   }
   if (!err) err = move_to_gpu(rq);
   if (!err && args_.flags & I915_EXEC_GEN7_SOL_RESET) err = -EINVAL;
-  if (ce_->closed.load()) err = -ENOENT;
+  // As the driver has it, eb_requests_add(): both errors in one, so that -EAGAIN becomes -EPERM.
+  if (ce_->closed.load()) err |= -ENOENT;
   if (err) rq->set_error(err);
   const Entry& batch = args_.flags & I915_EXEC_BATCH_FIRST ? entries_.front() : entries_.back();
   rq->has_batch = !err;
