@@ -56,6 +56,7 @@ export function matchingPage(results: readonly MatchResult[]): string {
     '',
     ...differences(all),
     ...races(all),
+    ...notes(all),
     '## What differs on purpose',
     '',
     ...(deliberate.length
@@ -140,6 +141,12 @@ function differences(all: readonly Row[]): string[] {
   );
   if (!rows.length) return [];
   return ['## Differences', '', ...table(['kernel', 'what', 'replay', 'found'], rows), ''];
+}
+
+/** What was seen beside the answers, and what was found and is no more. */
+function notes(all: readonly Row[]): string[] {
+  const rows = all.flatMap(({ kernel: k }) => k.notes.map((note) => `- ${k.release}: ${note}`));
+  return rows.length ? ['## Notes', '', ...rows, ''] : [];
 }
 
 function coverage(all: readonly Row[]): string[] {
