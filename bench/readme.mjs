@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Runs what the README shows and puts today's output in its place: `npm run readme`.
+// Runs what the README shows and puts today's output in its place: `npm run readme`, or
+// `npm run readme -- WORD` for the commands that have the word.
 import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -17,8 +18,11 @@ function output(args) {
   return `\`\`\`\n$ ${args === 'npm start' ? '' : 'npx i915-userptr '}${args}\n${cut}$ echo $?\n${status}\n\`\`\`\n`;
 }
 
+const [word = ''] = process.argv.slice(2);
 const before = readFileSync(file, 'utf8');
 writeFileSync(
   file,
-  before.replace(block, (_, begin, args, end) => `${begin}${output(args)}${end}`),
+  before.replace(block, (all, begin, args, end) =>
+    args.includes(word) ? `${begin}${output(args)}${end}` : all,
+  ),
 );
