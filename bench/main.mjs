@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Prints what bench/RESULTS.md promises, each number beside the one it is compared with, measured in
 // the same run and in turns, since the machine's mood changes. Usage: npm run bench [-- PATTERN]
-// The sections of the VM, the lab and lockdep run only where PATTERN is the name of one: vm, boots,
-// lab, lockdep.
+// The sections of the VM, the lab, lockdep and matching run only where PATTERN is the name of one: vm,
+// boots, lab, lockdep, match.
 import { cpus, release } from 'node:os';
 import { mmap, openDevice } from '../dist/index.js';
 import { stress } from '../dist/stress/snapshot.js';
@@ -149,4 +149,8 @@ if (pattern === 'lockdep') {
 if (pattern === 'lab') {
   const { lab } = await import('./lab.mjs');
   await lab(say);
+}
+if (pattern === 'match') {
+  const { match } = await import('./match.mjs');
+  await match(say);
 }

@@ -61,6 +61,18 @@ export const deliberate: readonly DeliberateDifference[] = [
 /** What sequences leave out, as it would differ in every one after it. */
 export const notDrawn: readonly { name: string; reason: string }[] = [
   {
+    name: 'late-advice',
+    reason:
+      'MADV_FREE, whose pages go when memory is wanted, and MADV_HWPOISON and MADV_SOFT_OFFLINE, which ' +
+      "take the machine's memory away.",
+  },
+  {
+    name: 'while-it-runs',
+    reason:
+      "A batch on the copy engine that the CPU changes while it runs: the driver runs gen9's from a copy, " +
+      'soft what was submitted (native/soft/cmd_parser.h).',
+  },
+  {
     name: 'dontneed-userptr',
     reason:
       'Execbufs of userptr objects that GEM_MADVISE says are not needed: i915 looks their pages up over ' +

@@ -23,6 +23,12 @@ const create = (scribe: Scribe, handle: Slot, pages = 1) =>
     fields: { size: pages * PAGE },
     take: { field: 'handle', to: handle },
   });
+const writeBatch = (scribe: Scribe, bytes: Uint8Array) =>
+  scribe.ioctl({
+    name: 'I915_GEM_PWRITE',
+    type: 'drm_i915_gem_pwrite',
+    fields: { handle: batch, size: bytes.length, data_ptr: scribe.data([bytes]) },
+  });
 const mapPage = (scribe: Scribe) => scribe.add(callStep('mmap', [page, PAGE, 3, 0x32, '-', 0]));
 const resultOf = (answer: string | undefined): number => Number(answer?.split(' ')[0]);
 
@@ -43,11 +49,7 @@ const PRESUMED = 16n;
 /** An execbuf of the object at 16 MiB, and of a batch that does nothing, with these relocations. */
 function submit(scribe: Scribe, relocations: bigint, count: number): void {
   const bytes = new Batch(90).end().bytes();
-  scribe.ioctl({
-    name: 'I915_GEM_PWRITE',
-    type: 'drm_i915_gem_pwrite',
-    fields: { handle: batch, size: bytes.length, data_ptr: scribe.data([bytes]) },
-  });
+  writeBatch(scribe, bytes);
   const list = scribe.data([
     {
       type: 'drm_i915_gem_exec_object2',
