@@ -3,6 +3,7 @@
 // found. What a minute does not find, longer runs do: docs/matching.md.
 import { expect, test } from 'vitest';
 import { DEFAULT_RUNS } from '../../lib/match/options.js';
+import { RACE } from '../../lib/match/races.js';
 import { runMatch } from '../../lib/match/session.js';
 import { matchText } from '../../lib/match/text.js';
 import { kernel, MINUTES, noVm, required } from './vm.js';
@@ -27,7 +28,12 @@ test.skipIf(!has('6.1') || !has('6.12')).each(['6.1', '6.12'])(
   async (version) => {
     const options = { ...all, kernels: [version], sequences: SEQUENCES, softBreaks: [] };
     const result = await runMatch(options, undefined);
-    expect(result.verdict, matchText(result, brief)).toBe('pass');
+    // What a race comes to on the driver is chance: what is seen once and not in thrice the runs is
+    // for `match` to find, and is told here.
+    const differences = result.kernels[0]?.differences ?? [];
+    const certain = differences.filter(({ call, stable }) => stable || call !== RACE);
+    if (differences.length) console.warn(matchText(result, brief));
+    expect(certain).toEqual([]);
     expect(result.kernels[0]?.calls).toBeGreaterThan(50_000);
     expect(result.kernels[0]?.races.races).toBeGreaterThan(30);
     expect(result.kernels[0]?.races.driver).toBeGreaterThan(result.kernels[0]?.races.races ?? 0);
