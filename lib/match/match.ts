@@ -32,8 +32,12 @@ export interface MatchHooks {
 const WINDOW = 64;
 /** Sequences between two looks at what is left over, with the races of these sequences before it. */
 const LEAK_EVERY = 600;
+/** The first look is earlier, and each then as late as all sequences before it, up to that. */
+const FIRST_LOOK = 100;
 /** Sequences with an order to each race. */
 const RACE_EVERY = 40;
+const lookAfter = (sequences: number): number =>
+  Math.min(LEAK_EVERY, Math.max(FIRST_LOOK, sequences));
 /** ms for shrinking one difference. */
 const SHRINK_BOUND = 20_000;
 /** Differences that are shrunk; more are counted. */
@@ -132,6 +136,7 @@ export class Matcher {
     const over = () =>
       this.#hooks.signal?.aborted || performance.now() >= until || result.next >= last;
     let asked = result.next;
+    let lookEvery = lookAfter(result.sequences);
     const under: Promise<Outcome>[] = [];
     const found: Outcome[] = [];
     while (!over()) {
@@ -140,7 +145,7 @@ export class Matcher {
         under.length < WINDOW &&
         asked < last &&
         !found.length &&
-        this.#since.length + under.length < LEAK_EVERY
+        this.#since.length + under.length < lookEvery
       ) {
         const outcome = this.#outcome(this.#sequence(shardIndex(options.shard, asked++)));
         outcome.catch(() => {});
@@ -154,9 +159,10 @@ export class Matcher {
         continue;
       }
       for (const outcome of found.splice(0)) await this.#take(outcome);
-      if (this.#since.length < LEAK_EVERY) continue;
+      if (this.#since.length < lookEvery) continue;
       await this.#raceUpTo(result.next, over);
       await this.#look();
+      lookEvery = lookAfter(result.sequences);
     }
     for (const outcome of await Promise.all(under)) if (this.#count(outcome)) found.push(outcome);
     for (const outcome of found) await this.#take(outcome);
