@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
 // What `i915-userptr match` found between soft and the driver, as it prints it: the driver's answer is
 // the right one. Each says what was mended.
-import { expect, onTestFinished, test } from 'vitest';
+import { beforeAll, expect, onTestFinished, test } from 'vitest';
 import { buildPlayer, here, Player } from '../../lib/match/player.js';
 import { answer, played } from './sequence.js';
 
 const BOUND = 120_000;
+// The first builds it: minutes, where other work is going on.
+beforeAll(async () => void (await buildPlayer()), 600_000);
 
 // i915_perf.c, i915_perf_open_ioctl(), read_properties_unlocked(): soft said that there is no perf.
 test('PERF_OPEN checks its flags, then how many properties there are, then reads them', {

@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: MIT
 // More of what `i915-userptr match` found between soft and the driver: what takes a setup. The answers
 // are the driver's.
-import { expect, test } from 'vitest';
+import { beforeAll, expect, test } from 'vitest';
 import { Batch } from '../../lib/batch/batch.js';
 import { areaAt, PAGE } from '../../lib/match/layout.js';
 import { callStep, readStep, writeStep } from '../../lib/match/ops.js';
+import { buildPlayer } from '../../lib/match/player.js';
 import { Scribe, type Struct } from '../../lib/match/scribe.js';
 import { FileSlot, Slot } from '../../lib/match/uapi.js';
 import { answersTo, place } from './sequence.js';
 
 const BOUND = { timeout: 120_000 };
+// The first builds it: minutes, where other work is going on.
+beforeAll(async () => void (await buildPlayer()), 600_000);
 const EXEC_OBJECT_PINNED = 16n;
 const object = new Slot(0);
 const batch = new Slot(1);

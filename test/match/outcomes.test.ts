@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
 // What soft can come to in races whose outcomes on the driver told something.
-import { expect, onTestFinished, test } from 'vitest';
+import { beforeAll, expect, onTestFinished, test } from 'vitest';
 import { buildPlayer, ENDED, here, Player } from '../../lib/match/player.js';
 import { heatOf, inOrder, type Race, type RacerName, runOf } from '../../lib/match/race.js';
 
 const BOUND = { timeout: 300_000 };
+// The first builds it: minutes, where other work is going on.
+beforeAll(async () => void (await buildPlayer()), 600_000);
 
 /** The answers to the calls, of every outcome. */
 async function outcomes(racers: readonly RacerName[], schedules: number): Promise<string[]> {
