@@ -188,7 +188,7 @@ int ExecBuffer::submit(int* out_fd) {
   // As the driver has it, eb_requests_add(): both errors in one, so that -EAGAIN becomes -EPERM.
   if (ce_->closed.load()) err |= -ENOENT;
   if (err) rq->set_error(err);
-  const Entry& batch = args_.flags & I915_EXEC_BATCH_FIRST ? entries_.front() : entries_.back();
+  const Entry& batch = batch_entry();
   rq->has_batch = !err;
   rq->batch_addr = batch.vma->start + args_.batch_start_offset;
   rq->priority = ctx_->priority.load(std::memory_order_relaxed);
@@ -201,7 +201,7 @@ int ExecBuffer::submit(int* out_fd) {
 // kernel: eb_parse
 int ExecBuffer::parse() const {
   if (ce_->engine.id != bcs0) return 0;
-  const Entry& batch = args_.flags & I915_EXEC_BATCH_FIRST ? entries_.front() : entries_.back();
+  const Entry& batch = batch_entry();
   const uint64_t start = args_.batch_start_offset;
   const uint64_t length = args_.batch_len ? args_.batch_len : batch.object->size - start;
   uint32_t window[256];  // from this dword on

@@ -54,6 +54,10 @@ class ExecBuffer {
   int check_entry(Entry& e) const;
   int check_batch();
   bool is_batch(size_t i) const;
+  /// Once all are looked up.
+  const Entry& batch_entry() const {
+    return args_.flags & uapi::I915_EXEC_BATCH_FIRST ? entries_.front() : entries_.back();
+  }
   int parse() const;
   int submit(int* out_fd);
   int move_to_gpu(const std::shared_ptr<Request>& rq);
@@ -73,6 +77,7 @@ class ExecBuffer {
 
   // execbuf_reloc.cpp
   using Relocs = std::vector<uapi::drm_i915_gem_relocation_entry>;
+  int check_reloc_range(const Entry& e) const;
   int check_relocs(const Entry& e) const;
   int prefault_relocs() const;
   int copy_relocs(std::vector<Relocs>* copies) const;

@@ -25,14 +25,23 @@ bool access_ok(uint64_t addr, uint64_t len) {
   return len <= user_end && addr <= user_end - len;
 }
 
+uint64_t relocs_length(const drm_i915_gem_exec_object2& exec) {
+  return uint64_t{exec.relocation_count} * sizeof(drm_i915_gem_relocation_entry);
+}
+
 }  // namespace
+
+// Of the array as a whole, before any of it is read.
+int ExecBuffer::check_reloc_range(const Entry& e) const {
+  const uint64_t len = relocs_length(*e.exec);
+  if (len >= too_long && file_.gpu.has(Change::few_relocations)) return -EINVAL;
+  return access_ok(e.exec->relocs_ptr, len) ? 0 : -EFAULT;
+}
 
 // kernel: check_relocations
 int ExecBuffer::check_relocs(const Entry& e) const {
-  const uint64_t len = uint64_t{e.exec->relocation_count} * sizeof(drm_i915_gem_relocation_entry);
-  const uint64_t addr = e.exec->relocs_ptr;
-  if (len >= too_long && file_.gpu.has(Change::few_relocations)) return -EINVAL;
-  if (!access_ok(addr, len)) return -EFAULT;
+  if (int err = check_reloc_range(e)) return err;
+  const uint64_t len = relocs_length(*e.exec), addr = e.exec->relocs_ptr;
   uint8_t byte;
   for (uint64_t off = 0; off < len; off += 4096)
     if (copy_from_user(&byte, addr + off, 1)) return -EFAULT;
@@ -55,7 +64,7 @@ int ExecBuffer::copy_relocs(std::vector<Relocs>* copies) const {
     if (!e.exec->relocation_count) continue;
     if (int err = check_relocs(e)) return err;
     const uint64_t at = e.exec->relocs_ptr;
-    const uint64_t len = uint64_t{e.exec->relocation_count} * sizeof(copy[0]);
+    const uint64_t len = relocs_length(*e.exec);
     if (len >= too_long) return -ENOMEM;  // kernel: kvmalloc_array
     copy.resize(e.exec->relocation_count);
     if (copy_from_user(copy.data(), at, len)) return -EFAULT;
@@ -103,9 +112,7 @@ int ExecBuffer::relocate(Entry& e, const drm_i915_gem_relocation_entry& r, uint6
 int ExecBuffer::relocate(Entry& e) {
   constexpr uint32_t chunk = 512 / sizeof(drm_i915_gem_relocation_entry);
   drm_i915_gem_relocation_entry relocs[chunk];
-  const uint64_t len = uint64_t{e.exec->relocation_count} * sizeof(relocs[0]);
-  if (len >= too_long && file_.gpu.has(Change::few_relocations)) return -EINVAL;
-  if (!access_ok(e.exec->relocs_ptr, len)) return -EFAULT;
+  if (int err = check_reloc_range(e)) return err;
   uint64_t at = e.exec->relocs_ptr;
   for (uint32_t left = e.exec->relocation_count; left;) {
     const uint32_t n = std::min(left, chunk);

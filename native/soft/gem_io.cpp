@@ -78,26 +78,24 @@ int ioctl_gem_pwrite(File& file, drm_i915_gem_pwrite& args) {
   GemObject* gem = to_gem(*obj);
   if (!gem) return -EINVAL;  // "pwrite to userptr no longer allowed"
   std::shared_ptr<PoolPages> pages;
-  bool to_file = false;
   {
     int err = 0;
     sync::Guard g(obj->lock);
     if (!gem->has_pages) {
-      to_file = true;
       if (gem->madv != I915_MADV_WILLNEED) return -EFAULT;
       pages = gem->backing(&err);
       if (!pages) return err;
     }
   }
-  if (!pages) {
-    if (int err = obj->wait(true, sync::forever)) return err;
+  if (pages) return write_to_file(file.gpu, *pages, args);
+  if (int err = obj->wait(true, sync::forever)) return err;
+  {
     int err = 0;
     sync::Guard g(obj->lock);
     pages = gem->pin_pages(&err);
     if (!pages) return err;
   }
-  return to_file ? write_to_file(file.gpu, *pages, args)
-                 : pages->copy_from_user(args.offset, args.data_ptr, args.size);
+  return pages->copy_from_user(args.offset, args.data_ptr, args.size);
 }
 
 }  // namespace i915u::soft
