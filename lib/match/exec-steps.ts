@@ -289,8 +289,13 @@ function makeBatch(scribe: Scribe, x: Exec, bytes: Uint8Array): void {
     });
     return;
   }
+  gemBatch(scribe, x.file, batch, bytes);
+}
+
+/** A page of the driver's, with these bytes in it. */
+export function gemBatch(scribe: Scribe, file: number, batch: Slot, bytes: Uint8Array): void {
   scribe.ioctl({
-    file: x.file,
+    file,
     name: 'I915_GEM_CREATE',
     type: 'drm_i915_gem_create',
     fields: { size: PAGE },
@@ -298,7 +303,7 @@ function makeBatch(scribe: Scribe, x: Exec, bytes: Uint8Array): void {
   });
   const data = scribe.data([bytes]);
   scribe.ioctl({
-    file: x.file,
+    file,
     name: 'I915_GEM_PWRITE',
     type: 'drm_i915_gem_pwrite',
     fields: { handle: batch, size: bytes.length, data_ptr: data },

@@ -8,7 +8,7 @@ import type { Step } from './ops.js';
 import { type MatchOptions, parseReplay, type Replay, replayText, shardIndex } from './options.js';
 import type { Played, Player } from './player.js';
 import type { Race } from './race.js';
-import { type RaceFound, Races, raceSignature, type StartOutcomes } from './races.js';
+import { type RaceFound, Races, type StartOutcomes } from './races.js';
 import { emptyRaces, type FoundDifference, type KernelResult } from './result.js';
 import { shortest } from './shrink.js';
 import type { Item } from './spec.js';
@@ -178,12 +178,9 @@ export class Matcher {
       if (known.call === LEAKS) continue;
       this.#tick(`looking again for ${known.signature}`);
       const { seed, index, race } = parseReplay(known.replay);
-      const { compared } = race
-        ? { compared: undefined }
-        : await this.#outcome(this.#sequence(index, seed));
-      const differs = compared
-        ? Boolean(compared.difference)
-        : await this.#races.differs(this.#races.race(seed, index), this.#options.runs);
+      const differs = race
+        ? await this.#races.differs(this.#races.race(seed, index), this.#options.runs)
+        : (await this.#outcome(this.#sequence(index, seed))).compared.difference !== undefined;
       if (differs) continue;
       result.differences = result.differences.filter((d) => d !== known);
       result.notes.push(`not found again: ${known.signature}, ${known.replay}`);
@@ -209,7 +206,7 @@ export class Matcher {
     const found = await this.#raced(this.#races.race(seed, index), stop);
     this.result.races.seconds += (performance.now() - begun) / 1000;
     if (!found) return;
-    const signature = raceSignature(found);
+    const signature = signatureOf(found.difference);
     if (this.#again(signature)) return;
     const { difference, stable, lines, names } = found;
     this.#report(signature, replayText(seed, index, true), difference, stable, lines, names);

@@ -4,8 +4,9 @@
 import fc, { type Arbitrary } from 'fast-check';
 import { Batch } from '../batch/batch.js';
 import { constant } from '../native.js';
-import { waitFor } from './exec-steps.js';
+import { gemBatch, waitFor } from './exec-steps.js';
 import { areaAt, corner, files, PAGE, slots } from './layout.js';
+import { MOVE, PUNCH } from './memory.js';
 import { answerMask, callStep, joinStep, onThread, type Step, sumStep, writeStep } from './ops.js';
 import { Scribe } from './scribe.js';
 import { FileSlot, type Place, Slot, sizeOf } from './uapi.js';
@@ -16,8 +17,6 @@ const PINNED = BigInt(c('EXEC_OBJECT_PINNED'));
 const WRITE = BigInt(c('EXEC_OBJECT_WRITE'));
 const READ_WRITE = c('PROT_READ') | c('PROT_WRITE');
 const FIXED = c('MAP_FIXED');
-const MOVE = c('MREMAP_MAYMOVE') | c('MREMAP_FIXED');
-const PUNCH = c('FALLOC_FL_PUNCH_HOLE') | c('FALLOC_FL_KEEP_SIZE');
 const PAGES = 4;
 /** Pages between the target and where mremap moves it. */
 const BEYOND = 8;
@@ -73,17 +72,7 @@ function exec(stage: Stage, { engine, value, page, pages }: Racer, context?: Slo
   for (const p of new Set([page, (page + pages - 1) % PAGES]))
     batch.storeDword(TARGET_GPU + BigInt(p * PAGE), value);
   const bytes = batch.end().bytes();
-  scribe.ioctl({
-    name: 'I915_GEM_CREATE',
-    type: 'drm_i915_gem_create',
-    fields: { size: PAGE },
-    take: { field: 'handle', to: slot },
-  });
-  scribe.ioctl({
-    name: 'I915_GEM_PWRITE',
-    type: 'drm_i915_gem_pwrite',
-    fields: { handle: slot, size: bytes.length, data_ptr: scribe.data([bytes]) },
-  });
+  gemBatch(scribe, 0, slot, bytes);
   const object = (handle: Slot, offset: bigint, flags: bigint) => ({
     type: 'drm_i915_gem_exec_object2',
     fields: { handle, offset, flags: PINNED | flags },

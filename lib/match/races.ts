@@ -4,7 +4,7 @@
 // is a difference; what soft can and the driver did not is not.
 import type { Arbitrary } from 'fast-check';
 import fc from 'fast-check';
-import { type Difference, masked, resultOf } from './compare.js';
+import { type Difference, masked } from './compare.js';
 import { seedOf } from './generate.js';
 import { ENDED, type Player } from './player.js';
 import { allPairs, type Heat, heatOf, inOrder, pairOf, type Race, raceOf, runOf } from './race.js';
@@ -171,7 +171,8 @@ export class Races {
       difference: {
         at: step ? steps.indexOf(step) : lines.length,
         call: RACE,
-        kinds: race.racers.map(({ what }) => what),
+        // One kind: the calls' names have commas.
+        kinds: [race.racers.map(({ what }) => what).join(' | ')],
         soft: near === undefined ? 'no outcome' : answer(near),
         driver: answer(missing),
       },
@@ -214,9 +215,3 @@ export const pairsOf = ({ racers }: Race): Set<string> =>
 /** Of all pairs, those that no race had. */
 export const missingPairs = ({ pairs }: Pick<RacesResult, 'pairs'>): string[] =>
   allPairs.filter((pair) => !pairs[pair]);
-
-export const raceSignature = ({ difference }: RaceFound): string => {
-  const { kinds, soft, driver } = difference;
-  const [a, b] = [resultOf(soft), resultOf(driver)];
-  return `${RACE} (${kinds.join(' | ')}): ${a === b ? `${a}, other bytes` : `${a}, not ${b}`}`;
-};

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
-import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { compare, masked, resultOf, signatureOf } from '../../lib/match/compare.js';
 import { Coverage } from '../../lib/match/coverage.js';
 import { itemsOf, possible, seedOf, sequenceOf, stepsOf } from '../../lib/match/generate.js';
@@ -22,20 +21,7 @@ import { Scribe } from '../../lib/match/scribe.js';
 import { shortest } from '../../lib/match/shrink.js';
 import { matchText } from '../../lib/match/text.js';
 import { FileSlot, pack, requestOf, Slot } from '../../lib/match/uapi.js';
-
-const fake = fileURLToPath(new URL('../match/fake-player.mjs', import.meta.url));
-const place = {
-  arena: 0x31_0000_0000_00n,
-  arenaSize: 256 << 20,
-  args: 0x30_fff0_0000_00n,
-  argsSize: 256 << 10,
-};
-
-const fakePlayer = async (...args: string[]): Promise<Player> => {
-  const player = await Player.start(here(process.execPath, [fake, ...args]));
-  onTestFinished(() => player.end());
-  return player;
-};
+import { fakePlayer, place, startFake } from '../match/fake.js';
 
 const step = (call: string, line: string, more: Partial<Step> = {}): Step => ({
   call,
@@ -264,7 +250,7 @@ describe('players', () => {
 
 describe('a match', () => {
   const run = async (wrong: readonly string[] = [], more: Partial<MatchOptions> = {}) => {
-    const outcomes = () => Player.start(here(process.execPath, [fake, '--outcomes']));
+    const outcomes = () => startFake('--outcomes');
     const [soft, driver] = [await fakePlayer(...wrong), await fakePlayer()];
     const pair = { soft, driver, kernel: '6.1', outcomes };
     const result = emptyKernelResult('6.1', '6.1', 'here', '6.1');

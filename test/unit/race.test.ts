@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
-import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { here, Player } from '../../lib/match/player.js';
+import { signatureOf } from '../../lib/match/compare.js';
 import {
   allPairs,
   heatOf,
@@ -13,16 +12,9 @@ import {
   racerNames,
   runOf,
 } from '../../lib/match/race.js';
-import { missingPairs, nearest, pairsOf, Races, raceSignature } from '../../lib/match/races.js';
+import { missingPairs, nearest, pairsOf, Races } from '../../lib/match/races.js';
 import { emptyRaces } from '../../lib/match/result.js';
-
-const fake = fileURLToPath(new URL('../match/fake-player.mjs', import.meta.url));
-const place = {
-  arena: 0x31_0000_0000_00n,
-  arenaSize: 256 << 20,
-  args: 0x30_fff0_0000_00n,
-  argsSize: 256 << 10,
-};
+import { fakePlayer, place, startFake } from '../match/fake.js';
 
 describe('a race', () => {
   test('has two or three calls, each a thread, all of them joined before anything is looked at', () => {
@@ -85,13 +77,12 @@ const race: Race = {
 
 describe('races', () => {
   const played = async (driver: readonly string[], soft: readonly string[] = []) => {
-    const player = await Player.start(here(process.execPath, [fake, ...driver]));
-    onTestFinished(() => player.end());
+    const player = await fakePlayer(...driver);
     const result = emptyRaces();
     const asked: number[] = [];
     const start = (schedules: number) => {
       asked.push(schedules);
-      return Player.start(here(process.execPath, [fake, '--outcomes', ...soft]));
+      return startFake('--outcomes', ...soft);
     };
     const races = new Races(player, start, result);
     onTestFinished(() => races.end());
@@ -116,7 +107,9 @@ describe('races', () => {
       // A third call is not needed for it.
       race: { racers: [{ what: 'munmap' }, { what: 'busy' }] },
     });
-    expect(found && raceSignature(found)).toMatch(/^race \(munmap \| busy\): .*, not EINVAL$/);
+    expect(found && signatureOf(found.difference)).toMatch(
+      /^race \(munmap \| busy\): .*, not EINVAL$/,
+    );
     expect(found?.lines[found.difference.at]).toBe('join 1');
   });
 
